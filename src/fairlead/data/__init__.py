@@ -1,0 +1,1 @@
+"""From files to records to tokens to packed batches."""

@@ -1,0 +1,1 @@
+"""Tensor maths that two or more objectives share."""

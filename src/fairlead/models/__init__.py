@@ -1,0 +1,1 @@
+"""Loading, heads, adapters, and the one place where a model is called."""

@@ -1,0 +1,1 @@
+"""One file per objective: settings, needs and maths together."""

@@ -1,0 +1,1 @@
+"""Recipes: stages, their cache and their order."""

@@ -1,0 +1,138 @@
+"""What people and models said, as frozen values. Never imports torch."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Provenance(Record):
+    """Where a record came from."""
+
+    source: str
+    """File path, data set name or annotator service."""
+    row: int | None = None
+    """Row in the source, counted from 1."""
+    annotator: str | None = None
+    """Who judged: a person's pseudonym, a model, or a simulated annotator."""
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+class Prompt(Record):
+    """A conversation up to the point where the model must answer."""
+
+    messages: tuple[Message, ...] = Field(min_length=1)
+    subset: str = ""
+    """Name of the part of the data it belongs to, for results by subset."""
+    provenance: Provenance | None = None
+
+    @classmethod
+    def of(cls, text: str, *, subset: str = "", provenance: Provenance | None = None) -> "Prompt":
+        """A prompt of one user turn."""
+        message = Message(role="user", content=text)
+        return cls(messages=(message,), subset=subset, provenance=provenance)
+
+    @property
+    def first_user_turn(self) -> str:
+        """The opening words of the user: what splits are grouped by."""
+        return next((m.content for m in self.messages if m.role == "user"), self.messages[0].content)
+
+
+class Demonstration(Record):
+    """A prompt with a reply worth imitating."""
+
+    prompt: Prompt
+    response: str
+
+
+class Comparison(Record):
+    """Two replies to one prompt, of which somebody preferred one."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    tie: bool = False
+    """True where the judge found no difference; chosen and rejected are then in source order."""
+    strength: float | None = None
+    """How much better, on the source's own scale, where it has one."""
+
+
+class Ranking(Record):
+    """K replies to one prompt with their ranks; equal ranks are ties."""
+
+    prompt: Prompt
+    responses: tuple[str, ...] = Field(min_length=2)
+    ranks: tuple[int, ...]
+    """Rank of each response; smaller is better."""
+
+    @model_validator(mode="after")
+    def _one_rank_each(self) -> Self:
+        if len(self.ranks) != len(self.responses):
+            raise ValueError(f"{len(self.responses)} responses but {len(self.ranks)} ranks")
+        return self
+
+
+class Rating(Record):
+    """One reply judged alone: a thumb (1.0 or 0.0) or a score."""
+
+    prompt: Prompt
+    response: str
+    value: float
+
+
+class StepLabels(Record):
+    """A solution in steps, each judged: 1 right, 0 neutral, -1 wrong, None unlabelled."""
+
+    prompt: Prompt
+    steps: tuple[str, ...] = Field(min_length=1)
+    labels: tuple[Literal[-1, 0, 1] | None, ...]
+
+    @model_validator(mode="after")
+    def _one_label_each(self) -> Self:
+        if len(self.labels) != len(self.steps):
+            raise ValueError(f"{len(self.steps)} steps but {len(self.labels)} labels")
+        return self
+
+
+class Problem(Record):
+    """A task whose answer can be checked."""
+
+    prompt: Prompt
+    answer: str
+    solution: str = ""
+    """A worked solution, where the source has one."""
+
+
+class Critique(Record):
+    """What is wrong with a reply, in words, and possibly a better one."""
+
+    prompt: Prompt
+    response: str
+    critique: str
+    revision: str | None = None
+
+
+class Verdict(Record):
+    """One judge's decision between replies, kept apart from what it is aggregated into."""
+
+    prompt: Prompt
+    responses: tuple[str, ...]
+    winner: int | None
+    """Index of the preferred response; None for a tie."""
+    judge: str
+    order: Sequence[int] = ()
+    """The order in which the responses were shown."""

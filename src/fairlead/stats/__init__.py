@@ -1,0 +1,1 @@
+"""Intervals and tests in numpy and scipy. Never imports torch."""

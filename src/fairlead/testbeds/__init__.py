@@ -1,0 +1,1 @@
+"""Small worlds with a known truth, and annotators with known faults."""
