@@ -75,8 +75,8 @@ def read_json(path: Path) -> Any:
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yields (row number from 1, line) of a text file, plain or gzip, without blank lines."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
-    with opened as file:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line

@@ -49,7 +49,9 @@ class Prompt(Record):
     @property
     def first_user_turn(self) -> str:
         """The opening words of the user: what splits are grouped by."""
-        return next((m.content for m in self.messages if m.role == "user"), self.messages[0].content)
+        return next(
+            (m.content for m in self.messages if m.role == "user"), self.messages[0].content
+        )
 
 
 class Demonstration(Record):

@@ -1,0 +1,147 @@
+"""From tokens to packed microbatches: no padding, shared prompts held once.
+
+Prompt sharing for pairs: "Accelerating Direct Preference Optimization with Prefix Sharing",
+arXiv:2410.20305.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+import numpy as np
+import torch
+
+from fairlead.data.chat import Item
+from fairlead.objectives.batch import Packed, PreferenceBatch, SequenceBatch, Tree
+
+
+def microbatches(items: Sequence[Item], tokens: int) -> list[list[Item]]:
+    """Groups items into packs of at most `tokens` tokens, longest first into the first that fits.
+
+    An item larger than the budget has a pack of its own.
+    """
+    packs: list[list[Item]] = []
+    room: list[int] = []
+    for item in sorted(items, key=lambda item: -item.tokens):
+        place = next((i for i, free in enumerate(room) if free >= item.tokens), None)
+        if place is None:
+            packs.append([item])
+            room.append(tokens - item.tokens)
+        else:
+            packs[place].append(item)
+            room[place] -= item.tokens
+    return packs
+
+
+def pack(items: Sequence[Item], *, share_prompts: bool = True) -> Packed:
+    """Lays the items' sequences one behind the other.
+
+    With `share_prompts` each prompt is stored once and its replies branch from it; without, every
+    sequence is whole (bidirectional encoders need that). The model computes the same either way.
+    """
+    builder = _Builder()
+    for item in items:
+        if share_prompts:
+            builder.add_tree(item.prompt, item.responses)
+        else:
+            for response in item.responses:
+                builder.add_sequence(item.prompt, response)
+    return builder.packed()
+
+
+class _Builder:
+    """Collects the parts of a pack as numpy pieces."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.ids: list[Sequence[int]] = []
+        self.positions: list[np.ndarray] = []
+        self.trees: list[Tree] = []
+        self.rows: list[np.ndarray] = []
+        self.ends: list[int] = []
+        self.targets: list[Sequence[int]] = []
+
+    def add_tree(self, prompt: Sequence[int], responses: Sequence[Sequence[int]]) -> None:
+        start, prefix = self.length, len(prompt)
+        self._add(prompt, 0)
+        for response in responses:
+            first = self.length
+            rows = np.arange(first - 1, first - 1 + len(response))
+            rows[0] = start + prefix - 1
+            self._add(response, prefix)
+            self._reply(rows, response)
+        self.trees.append(Tree(start, prefix, tuple(map(len, responses))))
+
+    def add_sequence(self, prompt: Sequence[int], response: Sequence[int]) -> None:
+        start = self.length
+        self._add((*prompt, *response), 0)
+        first = start + len(prompt)
+        self._reply(np.arange(first - 1, first - 1 + len(response)), response)
+        self.trees.append(Tree(start, 0, (len(prompt) + len(response),)))
+
+    def _add(self, ids: Sequence[int], position: int) -> None:
+        self.ids.append(ids)
+        self.positions.append(np.arange(position, position + len(ids)))
+        self.length += len(ids)
+
+    def _reply(self, rows: np.ndarray, response: Sequence[int]) -> None:
+        self.rows.append(rows)
+        self.targets.append(response)
+        self.ends.append(self.length - 1)
+
+    def packed(self) -> Packed:
+        counts = [len(rows) for rows in self.rows]
+        return Packed(
+            input_ids=torch.from_numpy(_joined(self.ids)),
+            position_ids=torch.from_numpy(np.concatenate(self.positions)),
+            trees=tuple(self.trees),
+            rows=torch.from_numpy(np.concatenate(self.rows)),
+            targets=torch.from_numpy(_joined(self.targets)),
+            row_sequence=torch.from_numpy(np.repeat(np.arange(len(counts)), counts)),
+            ends=torch.tensor(self.ends),
+        )
+
+
+def _joined(parts: Sequence[Sequence[int]]) -> np.ndarray:
+    return np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
+
+
+def sequence_batch(items: Sequence[Item], *, share_prompts: bool = True) -> SequenceBatch:
+    """A microbatch of replies to imitate."""
+    return SequenceBatch(pack(items, share_prompts=share_prompts))
+
+
+def preference_batch(
+    items: Sequence[Item],
+    *,
+    share_prompts: bool = True,
+    reference: Callable[[Item], Sequence[float]] | None = None,
+) -> PreferenceBatch:
+    """A microbatch of pairs or rankings.
+
+    Args:
+        items: prompts with ranked replies.
+        share_prompts: hold each prompt once.
+        reference: summed reference log-probability of each reply of an item, in nats.
+    """
+    better: list[int] = []
+    worse: list[int] = []
+    weight: list[float] = []
+    firsts = accumulate((len(item.responses) for item in items), initial=0)
+    for item, first in zip(items, firsts, strict=False):
+        pairs = [
+            (first + i, first + j)
+            for i, rank in enumerate(item.ranks)
+            for j, other in enumerate(item.ranks)
+            if rank < other
+        ]
+        better += [i for i, _ in pairs]
+        worse += [j for _, j in pairs]
+        weight += [1 / len(pairs)] * len(pairs)
+    known = None if reference is None else [value for item in items for value in reference(item)]
+    return PreferenceBatch(
+        packed=pack(items, share_prompts=share_prompts),
+        better=torch.tensor(better),
+        worse=torch.tensor(worse),
+        weight=torch.tensor(weight, dtype=torch.float32),
+        reference=None if known is None else torch.tensor(known, dtype=torch.float32),
+    )

@@ -1,0 +1,50 @@
+"""Credit assignment over the tokens of sampled replies."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def shaped_rewards(
+    score: Float[Tensor, " reply"],
+    logp: Float[Tensor, "reply token"],
+    ref_logp: Float[Tensor, "reply token"],
+    mask: Bool[Tensor, "reply token"],
+    *,
+    kl_coefficient: float,
+) -> Float[Tensor, "reply token"]:
+    """Per-token rewards: the KL penalty everywhere, the reply's score at its last token.
+
+    Source: Ziegler et al. 2019, arXiv:1909.08593, eq. 2, spread over tokens.
+    """
+    rewards = torch.where(mask, -kl_coefficient * (logp - ref_logp), 0.0)
+    last = mask.sum(dim=1) - 1
+    rewards[torch.arange(len(score), device=score.device), last] += score
+    return rewards
+
+
+def generalised_advantages(
+    rewards: Float[Tensor, "reply token"],
+    values: Float[Tensor, "reply token"],
+    mask: Bool[Tensor, "reply token"],
+    *,
+    gamma: float,
+    lam: float,
+) -> tuple[Float[Tensor, "reply token"], Float[Tensor, "reply token"]]:
+    """Advantages and returns by generalised advantage estimation.
+
+    `values[b, t]` is the value of the state before token t; the state after the last token is
+    worth 0. Returns are advantages plus values, before any whitening.
+    Source: Schulman et al. 2015, arXiv:1506.02438, eq. 16.
+    """
+    rewards = torch.where(mask, rewards, 0.0)
+    values = torch.where(mask, values, 0.0)
+    advantages = torch.zeros_like(rewards)
+    running = torch.zeros_like(rewards[:, 0])
+    following = torch.zeros_like(running)
+    for t in range(rewards.shape[1] - 1, -1, -1):
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        running = torch.where(mask[:, t], delta + gamma * lam * running, 0.0)
+        advantages[:, t] = running
+        following = values[:, t]
+    return advantages, advantages + values

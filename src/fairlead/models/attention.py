@@ -1,0 +1,193 @@
+"""Attention for packed sequences, registered through transformers' own interface.
+
+The layout reaches it beside the call: any causal model whose attention goes through
+`AttentionInterface` can be packed without a change to its code. No mask of size tokens squared
+exists; short trees are attended a few at a time under one small mask, long ones branch by branch.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AttentionInterface
+
+from fairlead.core.errors import ConfigError
+from fairlead.objectives.batch import Packed, Tree
+
+NAME = "fairlead_packed"
+
+SMALL = 192
+"""Neighbouring trees are attended together while they hold at most this many tokens: one call on
+a small masked block costs less than many calls on tiny ones."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Queries that attend to the same keys; `mask` is None where they attend causally."""
+
+    queries: slice
+    keys: tuple[slice, ...]
+    mask: Tensor | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a pack attends."""
+
+    segments: tuple[Segment, ...]
+    longest: int
+    """Longest sequence, prefix included, in tokens."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """One new token per row against a cache; `mask` is True where a cached slot counts."""
+
+    mask: Tensor | None
+
+
+_state: ContextVar[Layout | Decoding | None] = ContextVar("fairlead_attention", default=None)
+
+
+@contextmanager
+def attending(state: Layout | Decoding) -> Iterator[None]:
+    """Makes packed attention follow `state` within the block."""
+    token = _state.set(state)
+    try:
+        yield
+    finally:
+        _state.reset(token)
+
+
+def layout(packed: Packed, *, causal: bool = True) -> Layout:
+    """The attention layout of a pack; not `causal`: every sequence attends to all of itself."""
+    device = packed.input_ids.device
+    segments: list[Segment] = []
+    block: list[Tree] = []
+    for tree in packed.trees:
+        if block and tree.start + tree.length - block[0].start > SMALL:
+            segments.append(_block(block, causal, device))
+            block = []
+        if tree.length > SMALL:
+            segments += _long_tree(tree, causal, device)
+        else:
+            block.append(tree)
+    if block:
+        segments.append(_block(block, causal, device))
+    longest = max(tree.prefix + max(tree.branches) for tree in packed.trees)
+    return Layout(tuple(segments), longest)
+
+
+def _block(trees: Sequence[Tree], causal: bool, device: torch.device) -> Segment:
+    first, last = trees[0], trees[-1]
+    where = slice(first.start, last.start + last.length)
+    if len(trees) == 1 and causal and len(first.branches) == 1:
+        return Segment(where, (where,), None)
+    mask = torch.zeros(where.stop - where.start, where.stop - where.start, dtype=torch.bool)
+    for tree in trees:
+        start = tree.start - first.start
+        shared = slice(start, start + tree.prefix)
+        mask[shared, shared] = True
+        position = shared.stop
+        for length in tree.branches:
+            branch = slice(position, position + length)
+            mask[branch, shared] = True
+            mask[branch, branch] = True
+            position = branch.stop
+    return Segment(where, (where,), (mask.tril() if causal else mask).to(device))
+
+
+def _long_tree(tree: Tree, causal: bool, device: torch.device) -> list[Segment]:
+    shared = slice(tree.start, tree.start + tree.prefix)
+    if len(tree.branches) == 1 and causal:
+        whole = slice(tree.start, tree.start + tree.length)
+        return [Segment(whole, (whole,), None)]
+    segments = [Segment(shared, (shared,), None)] if tree.prefix else []
+    position = shared.stop
+    for length in tree.branches:
+        branch = slice(position, position + length)
+        keys = (shared, branch) if tree.prefix else (branch,)
+        if causal and not tree.prefix:
+            mask = None
+        else:
+            mask = torch.ones(length, tree.prefix + length, dtype=torch.bool, device=device)
+            mask = mask.tril(tree.prefix) if causal else mask
+        segments.append(Segment(branch, keys, mask))
+        position = branch.stop
+    return segments
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention of [1, heads, tokens, width] under the current layout, or of one decoding step.
+
+    Raises:
+        ConfigError: the model caps its attention logits or its window is shorter than a sequence;
+            such models are run padded instead.
+    """
+    state = _state.get()
+    assert state is not None, "packed attention called outside `attending`"
+    if softcap is not None:
+        raise ConfigError("attention logit caps cannot be packed", remedy="run the model padded")
+    if isinstance(state, Decoding):
+        return _decode(query, key, value, state.mask, scaling), None
+    if sliding_window is not None and sliding_window < state.longest:
+        raise ConfigError(
+            "a sequence is longer than the model's attention window",
+            expected=f"at most {sliding_window} tokens",
+            got=f"{state.longest} tokens",
+            remedy="lower max_length",
+        )
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    parts = [
+        F.scaled_dot_product_attention(
+            query[:, :, segment.queries],
+            _taken(key, segment.keys),
+            _taken(value, segment.keys),
+            attn_mask=segment.mask,
+            is_causal=segment.mask is None,
+            dropout_p=dropout,
+            scale=scaling,
+        )
+        for segment in state.segments
+    ]
+    out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+    return out.transpose(1, 2), None
+
+
+def _taken(x: Tensor, where: tuple[slice, ...]) -> Tensor:
+    if len(where) == 1:
+        return x[:, :, where[0]]
+    return torch.cat([x[:, :, part] for part in where], dim=2)
+
+
+def _decode(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None
+) -> Tensor:
+    """One query per row; grouped heads share their keys without copying them."""
+    rows, heads, _, width = query.shape
+    grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
+    out = F.scaled_dot_product_attention(
+        grouped, key, value, attn_mask=None if mask is None else mask[:, None, None], scale=scaling
+    )
+    return out.reshape(rows, 1, heads, -1)
+
+
+AttentionInterface.register(NAME, packed_attention)

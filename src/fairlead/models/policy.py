@@ -1,0 +1,253 @@
+"""Policies and reward models: the only places where a model is called for training."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from fairlead.functional.logps import linear_token_logps, token_logps
+from fairlead.models.trunk import Trunk, body
+from fairlead.objectives.base import Need
+from fairlead.objectives.batch import Packed, Scores
+
+
+def without_dropout(model: nn.Module) -> None:
+    """Switches dropout off for good: log-probabilities must not be noisy in preference training."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    config: Any = getattr(model, "config", None)
+    for name in ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop", "hidden_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+    for module in model.modules():
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # pyright: ignore
+
+
+class Policy(nn.Module):
+    """A causal language model that scores packed replies, possibly with a value head.
+
+    Args:
+        model: a transformers causal model, or a peft model around one.
+        tokenizer: the model's tokenizer.
+        base: fingerprint of the pretrained weights it descends from.
+        value: "none", "shared" (a head on the policy's trunk) or "separate" (a trunk of its own,
+            starting as a copy of the policy's, or of `critic`).
+        critic: reward model whose trunk and head a separate critic starts from.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        base: str = "",
+        value: Literal["none", "shared", "separate"] = "none",
+        critic: "RewardModel | None" = None,
+    ) -> None:
+        super().__init__()
+        without_dropout(model)
+        self.model = model
+        self.tokenizer = tokenizer
+        self.base = base
+        self.value = value
+        self.trunk = Trunk(model)
+        self.head_is_linear = self._head_is_linear()
+        if value != "none":
+            self._add_value(critic)
+
+    def forward(self, packed: Packed, needs: frozenset[Need], temperature: float = 1.0) -> Scores:
+        """Scores a pack: log-probabilities, entropy and values at its rows, as asked.
+
+        Args:
+            packed: the sequences.
+            needs: which scores to make.
+            temperature: divides the logits; that of sampling, for replies sampled with one.
+        """
+        hidden = self.trunk.hidden(packed)
+        logps = entropy = None
+        if Need.LOGPS in needs:
+            logps, entropy = self._logps(hidden, packed, temperature, Need.ENTROPY in needs)
+        return Scores(
+            logps=logps,
+            entropy=entropy if Need.ENTROPY in needs else None,
+            values=self._values(hidden, packed) if Need.VALUES in needs else None,
+        )
+
+    @contextmanager
+    def as_reference(self) -> Iterator[None]:
+        """Within the block a peft policy is its own reference: adapters are off."""
+        with self.model.disable_adapter() if self.adapts else nullcontext():
+            yield
+
+    @property
+    def adapts(self) -> bool:
+        """Whether only adapters are trained."""
+        return hasattr(self.model, "peft_config")
+
+    @property
+    def context(self) -> int:
+        """Longest sequence the model was made for, in tokens."""
+        return int(getattr(self.model.config, "max_position_embeddings", 1 << 20))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.model.parameters()).device
+
+    def frozen_copy(self) -> "Policy":
+        """A copy that never changes, to serve as the reference."""
+        twin = Policy(copy.deepcopy(self.model), self.tokenizer, base=self.base)
+        return twin.requires_grad_(False).eval()
+
+    def _logps(
+        self, hidden: Tensor, packed: Packed, temperature: float, entropy: bool
+    ) -> tuple[Tensor, Tensor]:
+        rows = hidden[packed.rows]
+        if self.head_is_linear:
+            weight = self._head().weight
+            return linear_token_logps(
+                rows, weight, packed.targets, temperature=temperature, entropy=entropy
+            )
+        return token_logps(self._logits(rows), packed.targets, temperature=temperature)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token logits of hidden states [row, width]."""
+        if self.head_is_linear:
+            return hidden @ self._head().weight.T
+        return self._logits(hidden)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Logits by the model's own last lines (caps, scales), the trunk's output put in place."""
+        inner = self.model.get_base_model() if self.adapts else self.model
+        trunk = inner.base_model
+        with _answering(trunk, hidden[None]):
+            return inner(input_ids=hidden.new_zeros(1, hidden.shape[0], dtype=torch.long)).logits[0]
+
+    def _values(self, hidden: Tensor, packed: Packed) -> Tensor:
+        if self.value == "separate":
+            hidden = self.value_trunk.hidden(packed)
+        return self.value_head(hidden[packed.rows]).squeeze(-1).float()
+
+    def _head(self) -> Any:
+        return self.model.get_output_embeddings()
+
+    @torch.no_grad()
+    def _head_is_linear(self) -> bool:
+        """Whether logits are just hidden times a matrix, so that they can be made in chunks."""
+        head = self._head()
+        if type(head) is not nn.Linear or head.bias is not None:
+            return False
+        hidden = torch.linspace(-4, 4, 3 * head.in_features, device=head.weight.device)
+        hidden = hidden.reshape(3, -1).to(head.weight.dtype)
+        own = self._logits(hidden)
+        return torch.allclose(own, hidden @ head.weight.T, rtol=1e-3, atol=1e-3)
+
+    def _add_value(self, critic: "RewardModel | None") -> None:
+        width = self._head().weight.shape[1]
+        self.value_head = nn.Linear(width, 1).to(self.device)
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
+        if self.value == "separate":
+            source = body(self.model) if critic is None else body(critic.model)
+            self.value_model = copy.deepcopy(source)
+            self.value_trunk = Trunk(self.value_model)
+        if critic is not None and self.value == "separate":
+            self.value_head.weight.data.copy_(critic.head.weight.data)
+            self.value_head.bias.data.copy_(critic.head.bias.data + critic.offset)
+
+
+class _Ready:
+    """Stands in for a trunk whose hidden states are already there."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        self.hidden = hidden
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        from transformers.modeling_outputs import BaseModelOutputWithPast
+
+        return BaseModelOutputWithPast(last_hidden_state=self.hidden)  # pyright: ignore
+
+
+@contextmanager
+def _answering(trunk: nn.Module, hidden: Tensor) -> Iterator[None]:
+    """Makes a trunk answer with given hidden states, so that only the model's head runs."""
+    trunk.forward, original = _Ready(hidden), trunk.forward
+    try:
+        yield
+    finally:
+        trunk.forward = original
+        if "forward" in trunk.__dict__:
+            del trunk.__dict__["forward"]
+
+
+class RewardModel(nn.Module):
+    """A trunk with a scalar head: the score of each packed sequence.
+
+    Args:
+        model: a transformers model that gives hidden states (decoder or encoder).
+        tokenizer: its tokenizer.
+        base: fingerprint of the pretrained weights it descends from.
+        pooling: "last" reads the last token (decoders), "mean" all tokens (encoders).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        base: str = "",
+        pooling: Literal["last", "mean"] = "last",
+    ) -> None:
+        super().__init__()
+        without_dropout(model)
+        self.model = model
+        self.tokenizer = tokenizer
+        self.base = base
+        self.pooling = pooling
+        self.trunk = Trunk(model, causal=pooling == "last")
+        width = body(model).get_input_embeddings().weight.shape[1]
+        width = getattr(body(model).config, "hidden_size", width)
+        parameter = next(model.parameters())
+        self.head = nn.Linear(width, 1).to(parameter.device)
+        nn.init.zeros_(self.head.bias)
+        nn.init.normal_(
+            self.head.weight, std=(width + 1) ** -0.5, generator=torch.Generator().manual_seed(0)
+        )
+        self.register_buffer("offset", torch.zeros(()))
+        """Subtracted from every score, so that reference replies average 0."""
+
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether a prompt's hidden states do not depend on the reply."""
+        return self.pooling == "last"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.model.parameters()).device
+
+    @property
+    def context(self) -> int:
+        """Longest sequence the model was made for, in tokens."""
+        return int(getattr(self.model.config, "max_position_embeddings", 1 << 20))
+
+    def forward(self, packed: Packed, needs: frozenset[Need], temperature: float = 1.0) -> Scores:
+        """Scores each sequence of a pack, in float32."""
+        hidden = self.trunk.hidden(packed)
+        pooled = hidden[packed.ends] if self.pooling == "last" else _mean_pool(hidden, packed)
+        scores = self.head(pooled.to(self.head.weight.dtype)).squeeze(-1).float()
+        return Scores(rewards=scores - self.offset)
+
+
+def _mean_pool(hidden: Tensor, packed: Packed) -> Tensor:
+    """Mean hidden state of each sequence of an unshared pack."""
+    lengths = torch.tensor([tree.length for tree in packed.trees], device=hidden.device)
+    sequence = torch.repeat_interleave(torch.arange(len(lengths), device=hidden.device), lengths)
+    sums = hidden.new_zeros(len(lengths), hidden.shape[1]).index_add(0, sequence, hidden)
+    return sums / lengths[:, None]
