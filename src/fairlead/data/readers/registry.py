@@ -1,0 +1,52 @@
+"""The list of formats: a name, a way to recognise it, and a function from a row to records.
+
+A new format is one function with the `reader` decorator in a module of this package.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairlead.records import Provenance, Record
+
+Row = Mapping[str, Any]
+Parse = Callable[[Row, Provenance], Iterable[Record]]
+
+
+class BadRow(Exception):
+    """A row that cannot become a record: which field, what it should be, what it is."""
+
+    def __init__(self, field: str, expected: str, got: str) -> None:
+        super().__init__(field, expected, got)
+        self.field = field
+        self.expected = expected
+        self.got = got
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way of writing records down."""
+
+    name: str
+    parse: Parse
+    detect: Callable[[Row], bool]
+    """True for a row with this format's fields; no two formats may claim the same row."""
+
+
+FORMATS: dict[str, Format] = {}
+
+
+def reader(name: str, detect: Callable[[Row], bool]) -> Callable[[Parse], Parse]:
+    """Registers the decorated function as the parser of a format.
+
+    Args:
+        name: what users write for `format`.
+        detect: recognises a row of this format by its fields.
+    """
+
+    def register(parse: Parse) -> Parse:
+        assert name not in FORMATS, f"two readers are called {name}"
+        FORMATS[name] = Format(name, parse, detect)
+        return parse
+
+    return register
