@@ -31,7 +31,7 @@ def finish(run_dir: Path, name: str, inputs: Inputs) -> StageRecord:
 
 
 def make_small_run(root: Path) -> Path:
-    """Two stages: `read` takes an external file and a folder, `train` takes the output of `read`."""
+    """Stage `read` takes two files and a folder, stage `train` takes what `read` wrote."""
     run = root / "run"
     write_text(root / "feedback.jsonl", '{"a": 1}\n')
     write_text(root / "base" / "nested" / "weights.bin", "weights")

@@ -158,9 +158,7 @@ def output_names(folder: Path) -> list[str]:
     Links count as files, so that a link to a folder cannot hide anything.
     """
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted(
-        name for path in found if (name := path.relative_to(folder).as_posix()) != MANIFEST
-    )
+    return sorted({path.relative_to(folder).as_posix() for path in found} - {MANIFEST})
 
 
 def sha256_path(path: Path) -> str:

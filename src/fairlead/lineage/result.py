@@ -154,7 +154,7 @@ def read_result(folder: Path) -> StageResult:
             nulls = {k: math.nan for k in ("value", "low", "high") if estimate.get(k) is None}
             estimate.update(nulls)
         return StageResult.model_validate(value)
-    except (ValidationError, AttributeError) as error:
+    except (ValidationError, AttributeError, TypeError) as error:
         raise DataError(
             "not a stage result", where=str(path), got=str(error), remedy="run the stage again"
         ) from error
