@@ -1,0 +1,135 @@
+"""Figures as inline SVG that takes its colours and fonts from the page around it."""
+
+import io
+import math
+import re
+from html import escape
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from fairlead.lineage.result import Figure, Number, Series
+from fairlead.report.collect import Curve
+
+COLOURS = 6
+"""Series colours that the page's style defines; more series repeat them with another dash."""
+
+CURVE_POINTS = 300
+"""Most points that a curve is drawn with."""
+
+_INK, _GRID = "#000001", "#000002"
+_DASHES = ("-", "--", ":", "-.")
+_MARKERS = "osD^vP"
+
+# matplotlib knows no CSS variables: these stand-in colours are exchanged in the finished SVG.
+_VARIABLES = {_INK: "var(--muted)", _GRID: "var(--line)"} | {
+    f"#0000{number + 16:02x}": f"var(--c{number})" for number in range(COLOURS)
+}
+
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9.5,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.limits": (-4, 5),
+    "axes.formatter.use_mathtext": False,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": _GRID,
+    "xtick.labelcolor": _INK,
+    "ytick.color": _GRID,
+    "ytick.labelcolor": _INK,
+    "text.color": _INK,
+}
+
+
+def draw_figure(figure: Figure) -> str:
+    """A stage's figure as an SVG element; the page adds title, legend and caption."""
+    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": figure.title}):
+        canvas = Canvas(figsize=(5.0, 3.1), layout="constrained")
+        axes = canvas.subplots()
+        for number, series in enumerate(figure.series):
+            _draw_series(axes, series, number)
+        axes.set_xlabel(figure.x_label)
+        axes.set_ylabel(figure.y_label)
+        labels = ", ".join(series.label for series in figure.series)
+        return _svg(canvas, f"{figure.title}: {figure.y_label} by {figure.x_label} for {labels}")
+
+
+def draw_curve(curve: Curve, stage: str) -> str:
+    """A training curve as a small SVG element."""
+    steps, values, width = thin(curve.steps, curve.values)
+    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": f"{stage} {curve.name}"}):
+        canvas = Canvas(figsize=(3.3, 1.9), layout="constrained")
+        axes = canvas.subplots()
+        marker = "o" if len(steps) == 1 else ""
+        axes.plot(steps, values, color=_colour(0), linewidth=1.4, marker=marker, markersize=4)
+        axes.locator_params(nbins=5)
+        axes.set_xlabel("step" if width == 1 else f"step (means of {width})")
+        return _svg(canvas, f"{curve.name} of stage {stage} over {len(curve.steps)} steps")
+
+
+def thin(
+    steps: list[float], values: list[float], most: int = CURVE_POINTS
+) -> tuple[list[float], list[float], int]:
+    """Means over equally many neighbouring points, so that at most `most` remain.
+
+    Returns:
+        Last step and mean of each group (nan where nothing in it was finite), and the group's size.
+    """
+    width = math.ceil(len(steps) / most) or 1
+    groups = [values[start : start + width] for start in range(0, len(values), width)]
+    finite = [[value for value in group if math.isfinite(value)] for group in groups]
+    means = [sum(group) / len(group) if group else math.nan for group in finite]
+    last = [steps[min(start + width, len(steps)) - 1] for start in range(0, len(steps), width)]
+    return last, means, width
+
+
+def _draw_series(axes: Axes, series: Series, number: int) -> None:
+    colour, x, y = _colour(number), np.array(series.x), _array(series.y)
+    points = series.style == "points"
+    if series.low is not None and series.high is not None:
+        low, high = _array(series.low), _array(series.high)
+        if points:
+            axes.vlines(x, low, high, color=colour, linewidth=1.2)
+        else:
+            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    if points:
+        marker = _MARKERS[number % len(_MARKERS)]
+        axes.plot(x, y, color=colour, linestyle="", marker=marker, markersize=4.5)
+    else:
+        dash = _DASHES[number // COLOURS % len(_DASHES)]
+        axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.7)
+
+
+def _array(values: tuple[Number, ...]) -> np.ndarray:
+    return np.array([math.nan if value is None else value for value in values], dtype=float)
+
+
+def _colour(number: int) -> str:
+    return f"#0000{number % COLOURS + 16:02x}"
+
+
+def _svg(canvas: Canvas, description: str) -> str:
+    """The canvas as an SVG element without size, metadata and matplotlib's ids for groups."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    canvas.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    for stand_in, variable in _VARIABLES.items():
+        text = text.replace(stand_in, variable)
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box is not None
+    label = escape(description)
+    head = f'<svg {box.group()} role="img" aria-label="{label}"'
+    links = 'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg"'
+    return f"{head} {links}><title>{label}</title>" + text[text.index(">") + 1 :]
