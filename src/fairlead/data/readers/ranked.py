@@ -10,6 +10,7 @@ from fairlead.data.readers.fields import (
     make_prompt,
     message,
     prompt,
+    shown,
     string,
     text,
     whole,

@@ -74,10 +74,9 @@ def _label(value: Any, field: str) -> Label:
 
 def until_error(first: int | None, count: int) -> tuple[Label, ...]:
     """Labels of `count` steps of which `first` (from 0) is the first wrong one; None: all right."""
-    right: Label = 1
     if first is None:
-        return (right,) * count
-    return (*(right,) * first, -1, *(None,) * (count - first - 1))
+        return tuple(LABELS[1] for _ in range(count))
+    return tuple(LABELS[1 if i < first else -1 if i == first else None] for i in range(count))
 
 
 def _prm800k(row: Row, at: Provenance) -> StepLabels:

@@ -1,0 +1,86 @@
+"""Proportions with score intervals, which stay within 0 and 1 and are honest at the ends."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from fairlead.core.errors import DataError
+from fairlead.core.estimates import Estimate
+from fairlead.stats.arrays import CONFIDENCE, Clusters, codes, finite
+from fairlead.stats.means import clustered_error
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """Share of successes with Wilson's 95 % score interval (Wilson 1927).
+
+    Args:
+        successes: from 0 to n.
+        n: independent trials, at least 1.
+
+    Raises:
+        DataError: there are no trials, or the counts contradict each other.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise DataError(
+            "no proportion from these counts",
+            expected="at least one trial and from 0 to n successes",
+            got=f"{successes} successes in {n} trials",
+            remedy="check that the step before produced results",
+        )
+    low, high = _wilson(successes / n, float(n))
+    return Estimate(value=successes / n, low=low, high=high, n=n, method="Wilson score interval")
+
+
+def clustered_proportion(successes: ArrayLike, clusters: Clusters) -> Estimate:
+    """Share of successes where trials of one cluster are not independent.
+
+    Wilson's interval on the effective sample size: the trials divided by the design effect (the
+    cluster-robust variance over the binomial one), with the t correction for few clusters and
+    never more than the trials (Korn and Graubard 1998; Dean and Pagano 2015). Where the variance
+    says nothing (all successes or all failures) each cluster counts as one trial. With one trial
+    per cluster this is Wilson's interval.
+
+    Args:
+        successes: [trial] 0 or 1, or true/false.
+        clusters: [trial] key of each trial's cluster.
+
+    Raises:
+        DataError: there are no trials, or values other than 0 and 1.
+    """
+    array = finite(successes, "successes")
+    if not np.isin(array, (0.0, 1.0)).all():
+        raise DataError("successes must be 0 or 1", got=f"values up to {array.max():g}")
+    groups = codes(clusters, array.size)
+    count = int(groups.max()) + 1
+    if count == array.size:
+        return proportion(int(array.sum()), array.size)
+    share = float(array.mean())
+    low, high = _wilson(share, _effective(array, groups, count))
+    return Estimate(
+        value=share,
+        low=low,
+        high=high,
+        n=count,
+        method="Wilson score interval on the effective sample size, clustered",
+    )
+
+
+def _effective(array: np.ndarray, groups: np.ndarray, count: int) -> float:
+    share = array.mean()
+    if count == 1 or share in (0.0, 1.0):
+        return float(count)
+    error, _ = clustered_error(array, groups)
+    if not error:
+        return float(array.size)
+    quantile = (1 + CONFIDENCE) / 2
+    few = (stats.norm.ppf(quantile) / stats.t.ppf(quantile, count - 1)) ** 2
+    return float(min(share * (1 - share) / error**2 * few, array.size))
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low = 0.0 if share == 0 else float(centre - half)
+    high = 1.0 if share == 1 else float(centre + half)
+    return low, high
