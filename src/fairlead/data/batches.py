@@ -32,7 +32,7 @@ def microbatches(items: Sequence[Item], tokens: int) -> list[list[Item]]:
     return packs
 
 
-def pack(items: Sequence[Item], *, share_prompts: bool = True) -> Packed:
+def pack(items: Sequence[Item], *, share_prompts: bool = True, temperature: float = 1.0) -> Packed:
     """Lays the items' sequences one behind the other.
 
     With `share_prompts` each prompt is stored once and its replies branch from it; without, every
@@ -45,7 +45,7 @@ def pack(items: Sequence[Item], *, share_prompts: bool = True) -> Packed:
         else:
             for response in item.responses:
                 builder.add_sequence(item.prompt, response)
-    return builder.packed()
+    return builder.packed(temperature)
 
 
 class _Builder:
@@ -88,7 +88,7 @@ class _Builder:
         self.targets.append(response)
         self.ends.append(self.length - 1)
 
-    def packed(self) -> Packed:
+    def packed(self, temperature: float) -> Packed:
         counts = [len(rows) for rows in self.rows]
         return Packed(
             input_ids=torch.from_numpy(_joined(self.ids)),
@@ -98,6 +98,7 @@ class _Builder:
             targets=torch.from_numpy(_joined(self.targets)),
             row_sequence=torch.from_numpy(np.repeat(np.arange(len(counts)), counts)),
             ends=torch.tensor(self.ends),
+            temperature=temperature,
         )
 
 

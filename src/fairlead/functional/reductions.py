@@ -1,5 +1,7 @@
 """Masked reductions. A mask is True where an entry counts."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -10,13 +12,9 @@ def masked_mean(x: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Flo
     return torch.where(mask, x, 0.0).sum() / mask.sum()
 
 
-def masked_var(
-    x: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"], *, unbiased: bool = True
-) -> Float[Tensor, ""]:
-    """Variance over the entries where `mask` is True; divides by n - 1 when `unbiased`."""
-    centred = torch.where(mask, x - masked_mean(x, mask), 0.0)
-    count = mask.sum()
-    return centred.square().sum() / (count - 1 if unbiased else count).clamp(min=1)
+def alone(x: Tensor) -> Tensor:
+    """The sum over ranks where there is only one."""
+    return x
 
 
 def whiten(
@@ -25,10 +23,17 @@ def whiten(
     *,
     shift_mean: bool = True,
     unbiased: bool = True,
+    over_ranks: Callable[[Tensor], Tensor] = alone,
 ) -> Float[Tensor, "*shape"]:
-    """Scales to variance 1 and, when `shift_mean`, to mean 0; entries outside the mask become 0."""
-    mean = masked_mean(x, mask)
-    white = (x - mean) * torch.rsqrt(masked_var(x, mask, unbiased=unbiased) + 1e-8)
+    """Scales to variance 1 and, when `shift_mean`, to mean 0; entries outside the mask become 0.
+
+    `over_ranks` adds a tensor over all processes, so that the whole batch is whitened at once.
+    """
+    count = over_ranks(mask.sum().to(x.dtype))
+    mean = over_ranks(torch.where(mask, x, 0.0).sum()) / count
+    squares = over_ranks(torch.where(mask, x - mean, 0.0).square().sum())
+    scale = torch.rsqrt(squares / (count - 1 if unbiased else count).clamp(min=1) + 1e-8)
+    white = (x - mean) * scale
     return torch.where(mask, white if shift_mean else white + mean, 0.0)
 
 

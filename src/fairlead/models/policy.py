@@ -61,18 +61,17 @@ class Policy(nn.Module):
         if value != "none":
             self._add_value(critic)
 
-    def forward(self, packed: Packed, needs: frozenset[Need], temperature: float = 1.0) -> Scores:
+    def forward(self, packed: Packed, needs: frozenset[Need]) -> Scores:
         """Scores a pack: log-probabilities, entropy and values at its rows, as asked.
 
         Args:
             packed: the sequences.
             needs: which scores to make.
-            temperature: divides the logits; that of sampling, for replies sampled with one.
         """
         hidden = self.trunk.hidden(packed)
         logps = entropy = None
         if Need.LOGPS in needs:
-            logps, entropy = self._logps(hidden, packed, temperature, Need.ENTROPY in needs)
+            logps, entropy = self._logps(hidden, packed, Need.ENTROPY in needs)
         return Scores(
             logps=logps,
             entropy=entropy if Need.ENTROPY in needs else None,
@@ -105,16 +104,14 @@ class Policy(nn.Module):
         twin = Policy(copy.deepcopy(self.model), self.tokenizer, base=self.base)
         return twin.requires_grad_(False).eval()
 
-    def _logps(
-        self, hidden: Tensor, packed: Packed, temperature: float, entropy: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _logps(self, hidden: Tensor, packed: Packed, entropy: bool) -> tuple[Tensor, Tensor]:
         rows = hidden[packed.rows]
         if self.head_is_linear:
             weight = self._head().weight
             return linear_token_logps(
-                rows, weight, packed.targets, temperature=temperature, entropy=entropy
+                rows, weight, packed.targets, temperature=packed.temperature, entropy=entropy
             )
-        return token_logps(self._logits(rows), packed.targets, temperature=temperature)
+        return token_logps(self._logits(rows), packed.targets, temperature=packed.temperature)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits of hidden states [row, width]."""
@@ -159,7 +156,7 @@ class Policy(nn.Module):
             self.value_trunk = Trunk(self.value_model)
         if critic is not None and self.value == "separate":
             self.value_head.weight.data.copy_(critic.head.weight.data)
-            self.value_head.bias.data.copy_(critic.head.bias.data + critic.offset)
+            self.value_head.bias.data.copy_(critic.head.bias.data - critic.offset)
 
 
 class _Ready:
@@ -211,14 +208,16 @@ class RewardModel(nn.Module):
         self.base = base
         self.pooling = pooling
         self.trunk = Trunk(model, causal=pooling == "last")
-        width = body(model).get_input_embeddings().weight.shape[1]
-        width = getattr(body(model).config, "hidden_size", width)
+        width = int(body(model).config.hidden_size)
+        if getattr(body(model), "pooler", None) is not None:
+            body(model).pooler.requires_grad_(False)  # its output is not used
         parameter = next(model.parameters())
         self.head = nn.Linear(width, 1).to(parameter.device)
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(
             self.head.weight, std=(width + 1) ** -0.5, generator=torch.Generator().manual_seed(0)
         )
+        self.offset: Tensor
         self.register_buffer("offset", torch.zeros(()))
         """Subtracted from every score, so that reference replies average 0."""
 
@@ -237,7 +236,7 @@ class RewardModel(nn.Module):
         """Longest sequence the model was made for, in tokens."""
         return int(getattr(self.model.config, "max_position_embeddings", 1 << 20))
 
-    def forward(self, packed: Packed, needs: frozenset[Need], temperature: float = 1.0) -> Scores:
+    def forward(self, packed: Packed, needs: frozenset[Need]) -> Scores:
         """Scores each sequence of a pack, in float32."""
         hidden = self.trunk.hidden(packed)
         pooled = hidden[packed.ends] if self.pooling == "last" else _mean_pool(hidden, packed)

@@ -76,6 +76,8 @@ class Packed(Moves):
     """The sequence that each row belongs to."""
     ends: Int[Tensor, " sequence"]
     """Position of each sequence's last token, where a reward model reads its score."""
+    temperature: float = 1.0
+    """Divides the logits: that of sampling, for replies sampled with one."""
 
     @property
     def sequences(self) -> int:

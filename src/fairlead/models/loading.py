@@ -1,0 +1,264 @@
+"""Loading and saving, in the formats that `from_pretrained` reads.
+
+Beside the weights every folder has a `fairlead.json`: what it is, and the fingerprint of the
+pretrained weights it descends from, so that a reward model is not used with a stranger's policy.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from pydantic import BaseModel, ConfigDict, PositiveInt
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
+
+from fairlead.core.errors import CheckpointError, ConfigError
+from fairlead.core.files import read_json, whole_folder, write_json
+from fairlead.models.policy import Policy, RewardModel
+
+CARD = "fairlead.json"
+
+
+class Lora(BaseModel):
+    """Low-rank adapters. Hu et al. 2021, arXiv:2106.09685."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: PositiveInt = 16
+    """Width of each adapter."""
+    alpha: PositiveInt = 32
+    """Adapters are scaled by alpha / rank."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """Names of the modules that get adapters."""
+
+    def wrap(self, model: nn.Module) -> PeftModel:
+        """Adds fresh adapters, which change nothing until trained."""
+        targets = self.targets if isinstance(self.targets, str) else list(self.targets)
+        config = LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, target_modules=targets, task_type="CAUSAL_LM"
+        )
+        return get_peft_model(model, config)  # pyright: ignore
+
+
+class Card(BaseModel):
+    """What a saved folder is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["policy", "reward_model"]
+    base: str
+    """Fingerprint of the pretrained weights it descends from."""
+    pooling: Literal["last", "mean"] = "last"
+    """How a reward model reads a sequence."""
+
+
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 over the names and bytes of all weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or hub name."""
+    return _loaded(path, lambda: AutoTokenizer.from_pretrained(str(path)))
+
+
+def load_policy(
+    path: str | Path,
+    *,
+    lora: Lora | None = None,
+    value: Literal["none", "shared", "separate"] = "none",
+    critic: RewardModel | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Policy:
+    """A policy from a folder or hub name; with `lora`, fresh adapters on top of it.
+
+    Raises:
+        ConfigError: there is no such model, or it is a reward model.
+        CheckpointError: the folder is damaged.
+    """
+    card = _card(path)
+    if card is not None and card.kind != "policy":
+        raise ConfigError(
+            "this folder holds a reward model, not a policy",
+            where=str(path),
+            remedy="name the folder of an SFT, DPO or PPO stage",
+        )
+    model = _loaded(path, lambda: AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype))
+    base = card.base if card is not None else fingerprint(model)
+    return Policy(
+        model if lora is None else lora.wrap(model),
+        load_tokenizer(path),
+        base=base,
+        value=value,
+        critic=critic,
+    )
+
+
+def new_reward_model(
+    path: str | Path,
+    *,
+    pooling: Literal["auto", "last", "mean"] = "auto",
+    dtype: torch.dtype = torch.float32,
+) -> RewardModel:
+    """A reward model with a fresh head on the trunk of a base model, encoder or policy."""
+    config = _loaded(path, lambda: AutoConfig.from_pretrained(str(path)))
+    how = ("last" if _is_causal(config) else "mean") if pooling == "auto" else pooling
+    card = _card(path)
+    if card is None and how == "last":
+        whole = _loaded(path, lambda: AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype))
+        base, model = fingerprint(whole), whole.base_model
+    else:
+        model = _loaded(path, lambda: AutoModel.from_pretrained(str(path), dtype=dtype))
+        base = fingerprint(model) if card is None else card.base
+    return RewardModel(model, load_tokenizer(path), base=base, pooling=how)
+
+
+def load_reward_model(path: str | Path, *, dtype: torch.dtype = torch.float32) -> RewardModel:
+    """A trained reward model from its folder."""
+    card = _card(path)
+    if card is None or card.kind != "reward_model":
+        raise ConfigError(
+            "this folder holds no reward model",
+            where=str(path),
+            expected=f"a {CARD} of kind reward_model",
+            remedy="train one with `fairlead train reward` and name its model folder",
+        )
+    model = _loaded(path, lambda: AutoModel.from_pretrained(str(path), dtype=dtype))
+    reward_model = RewardModel(model, load_tokenizer(path), base=card.base, pooling=card.pooling)
+    parts = _loaded(path, lambda: load_file(Path(path) / "reward_head.safetensors"))
+    reward_model.load_state_dict(parts, strict=False)
+    return reward_model
+
+
+def save_policy(policy: Policy, folder: Path) -> None:
+    """Saves a policy so that `AutoModelForCausalLM.from_pretrained(folder)` loads it."""
+    with whole_folder(folder) as temporary, _write_errors():
+        policy.model.save_pretrained(temporary)
+        policy.tokenizer.save_pretrained(temporary)
+        extra = _own_parameters(policy)
+        if extra:
+            save_file(extra, temporary / "value.safetensors")
+        card = Card(kind="policy", base=policy.base)
+        write_json(temporary / CARD, card.model_dump(mode="json"))
+
+
+def save_reward_model(model: RewardModel, folder: Path) -> None:
+    """Saves trunk, head and tokenizer; `AutoModel.from_pretrained(folder)` loads the trunk."""
+    with whole_folder(folder) as temporary, _write_errors():
+        model.model.save_pretrained(temporary)
+        model.tokenizer.save_pretrained(temporary)
+        save_file(_own_parameters(model), temporary / "reward_head.safetensors")
+        card = Card(kind="reward_model", base=model.base, pooling=model.pooling)
+        write_json(temporary / CARD, card.model_dump(mode="json"))
+
+
+def save(module: Policy | RewardModel, folder: Path) -> None:
+    """Saves either kind."""
+    save_policy(module, folder) if isinstance(module, Policy) else save_reward_model(module, folder)
+
+
+def restore(module: Policy | RewardModel, folder: Path) -> None:
+    """Puts saved weights back into a module of the same shape, bit for bit.
+
+    Raises:
+        CheckpointError: the folder does not hold this module's weights.
+    """
+    kind = AutoModelForCausalLM if isinstance(module, Policy) else AutoModel
+    dtype = next(module.model.parameters()).dtype
+
+    def put_back() -> None:
+        if isinstance(module, Policy) and module.adapts:
+            from peft.utils.save_and_load import load_peft_weights, set_peft_model_state_dict
+
+            set_peft_model_state_dict(module.model, load_peft_weights(str(folder), device="cpu"))
+        else:
+            saved = kind.from_pretrained(folder, dtype=dtype)
+            module.model.load_state_dict(saved.state_dict())
+        name = "value" if isinstance(module, Policy) else "reward_head"
+        if _own_parameters(module):
+            module.load_state_dict(load_file(folder / f"{name}.safetensors"), strict=False)
+
+    _loaded(folder, put_back)
+
+
+def require_same_base(reward_model: RewardModel, policy: Policy, *, allowed: bool = False) -> None:
+    """Refuses a reward model that was trained for another base model.
+
+    Raises:
+        ConfigError: the fingerprints differ and the recipe does not say that this is meant.
+    """
+    if reward_model.base != policy.base and not allowed:
+        raise ConfigError(
+            "the reward model was trained for another base model than this policy",
+            expected=f"base {policy.base[:12]}",
+            got=f"base {reward_model.base[:12]}",
+            remedy="train a reward model on this policy's base, or set allow_other_base: true",
+        )
+
+
+def _own_parameters(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights that the transformers model does not hold: heads, a separate critic, the offset."""
+    state = module.state_dict()
+    return {k: v.contiguous() for k, v in state.items() if not k.startswith("model.")}
+
+
+def _is_causal(config: Any) -> bool:
+    names = " ".join(config.architectures or [])
+    return "CausalLM" in names or "LMHead" in names
+
+
+def _card(path: str | Path) -> Card | None:
+    file = Path(path) / CARD
+    return Card.model_validate(read_json(file)) if file.is_file() else None
+
+
+def _loaded(path: str | Path, load: Any) -> Any:
+    """Runs a loader and turns what transformers raises into an error with a remedy."""
+    local = Path(path)
+    if not local.exists() and str(path).startswith((".", "/", "~")):
+        raise ConfigError(
+            "no such model folder",
+            where=str(path),
+            remedy="check model.path (a folder or hub name)",
+        )
+    try:
+        return load()
+    except (SafetensorError, EOFError, RuntimeError, KeyError) as error:
+        raise CheckpointError(
+            "the model files are damaged or of another shape",
+            where=str(path),
+            got=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+            remedy="restore the folder from a copy, or run the stage that made it again",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "the model cannot be loaded",
+            where=str(path),
+            got=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+            remedy="name a folder that holds config.json and weights, or a hub name you can reach",
+        ) from error
+
+
+@contextmanager
+def _write_errors() -> Iterator[None]:
+    """Turns what the weight writers raise on a full disk into an OSError."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        raise OSError(None, str(error).splitlines()[0]) from error

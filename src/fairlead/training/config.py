@@ -1,0 +1,54 @@
+"""Settings of the loop: one batch size, one memory knob, one optimizer."""
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+
+class TrainConfig(BaseModel):
+    """How to train, whatever the objective."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: PositiveInt = 32
+    """Examples (pairs, rankings, prompts) per optimizer step, over all processes."""
+    epochs: PositiveInt = 1
+    """Passes over the data."""
+    max_steps: PositiveInt | None = None
+    """Optimizer steps at most; None for all that the epochs give."""
+    microbatch_tokens: PositiveInt = 8192
+    """Tokens computed at once: the one memory knob. It does not change the result."""
+    learning_rate: PositiveFloat = 1e-5
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """What the rate does after the warm-up."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps over which the rate rises from zero."""
+    final_rate: float = Field(0.1, ge=0, le=1)
+    """Share of the learning rate that is left at the end (cosine and linear)."""
+    weight_decay: NonNegativeFloat = 0.0
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Adam's decay rates."""
+    epsilon: PositiveFloat = 1e-8
+    """Adam's epsilon."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are scaled down to this norm."""
+    checkpoint_every: PositiveInt | None = None
+    """Optimizer steps between checkpoints; None for a tenth of the run."""
+    keep_checkpoints: PositiveInt = 1
+    """Checkpoints to keep; older ones are removed once a newer one is complete."""
+    log_every: PositiveInt = 1
+    """Optimizer steps between logged lines."""
+    max_kl: PositiveFloat = 200.0
+    """The run stops when the sequence KL to the reference exceeds this, in nats."""
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of a step (from 0) in a run of `steps`."""
+        warm = math.ceil(self.warmup * steps)
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        if self.schedule == "constant":
+            return self.learning_rate
+        done = (step - warm) / max(steps - warm, 1)
+        fall = 1 - done if self.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * fall)

@@ -1,0 +1,85 @@
+"""Where metrics go: JSONL, TensorBoard and the terminal."""
+
+# pyright: reportUnknownMemberType=false
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+SHOWN = ("loss/total", "reward/score", "reward/accuracy", "policy/kl_k1", "time/tokens_per_second")
+"""What the progress display shows, where a run has it."""
+
+QUIET_SECONDS = 15.0
+"""Between two lines where output is not a terminal."""
+
+
+class Logger:
+    """Writes a line per logged step; only the first process has one.
+
+    Args:
+        run_dir: gets `metrics.jsonl` and `tensorboard/`.
+        title: what is being trained.
+        steps: optimizer steps of the run.
+        done: steps done before (a resumed run).
+    """
+
+    def __init__(self, run_dir: Path, title: str, steps: int, done: int) -> None:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.title = title
+        self.file = open(run_dir / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        self.board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=done or None)
+        self.console = Console(file=sys.stderr)
+        self.live = self.console.is_terminal
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.live,
+        )
+        self.task = self.bar.add_task(title, total=steps, completed=done, numbers="")
+        self.steps = steps
+        self.last_line = time.monotonic()
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Writes the metrics of a step (steps done so far)."""
+        finite = {k: (v if math.isfinite(v) else None) for k, v in metrics.items()}
+        self.file.write(json.dumps({"step": step, **finite}) + "\n")
+        self.file.flush()
+        for name, value in metrics.items():
+            self.board.add_scalar(name, value, step)
+        numbers = "  ".join(f"{n.split('/')[1]} {metrics[n]:.4g}" for n in SHOWN if n in metrics)
+        self.bar.update(self.task, completed=step, numbers=numbers)
+        if not self.live and self._due(step):
+            self.console.print(f"{self.title} {step}/{self.steps}  {numbers}", highlight=False)
+
+    def _due(self, step: int) -> bool:
+        now = time.monotonic()
+        if step < self.steps and now - self.last_line < QUIET_SECONDS:
+            return False
+        self.last_line = now
+        return True
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+        self.board.close()
+        self.file.close()

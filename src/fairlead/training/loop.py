@@ -1,0 +1,279 @@
+"""The one loop. Objectives and sources differ; this does not.
+
+Order, fixed: count, forward, objective, backward, clip, step, reduce metrics, log, checkpoint.
+"""
+
+# torch and accelerate leave much untyped; everything else is strict.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from fairlead.core.errors import CheckpointError, TrainingError
+from fairlead.core.metrics import Mean, merge
+from fairlead.core.seeds import Seed
+from fairlead.data.chat import ChatFormat
+from fairlead.models.loading import save
+from fairlead.models.policy import Policy, RewardModel
+from fairlead.objectives.base import Need, Objective
+from fairlead.objectives.batch import PreferenceBatch, RolloutBatch, Totals
+from fairlead.training import checks
+from fairlead.training.checkpoints import (
+    Progress,
+    complete_checkpoints,
+    cut_metrics,
+    read_checkpoint,
+    write_checkpoint,
+)
+from fairlead.training.config import TrainConfig
+from fairlead.training.logger import Logger
+from fairlead.training.source import Ranks, Source, Step, totals_over
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run leaves."""
+
+    folder: Path
+    """The trained model, as `from_pretrained` loads it."""
+    steps: int
+    metrics: dict[str, float]
+    """Metrics of the last logged step."""
+    seconds: float
+
+
+def train(
+    policy: Policy | RewardModel,
+    objective: Objective,
+    source: Source,
+    config: TrainConfig,
+    *,
+    seed: Seed,
+    run_dir: Path,
+    resume: bool = False,
+    require_eos: bool = True,
+    starts_at_reference: bool = True,
+) -> RunResult:
+    """Trains a policy or reward model and saves it under `run_dir/model`.
+
+    Args:
+        policy: what to train; parameters that do not require gradients stay frozen.
+        objective: turns scores into a loss.
+        source: where steps come from.
+        config: settings of the loop.
+        seed: of this stage.
+        run_dir: gets metrics, checkpoints and the model.
+        resume: go on from the newest checkpoint, bit for bit.
+        require_eos: stop when no reply of the first step ends with EOS.
+        starts_at_reference: the reference is the policy before the first step.
+
+    Raises:
+        TrainingError: a self-check failed, a number is not finite, the KL exploded, or another
+            process died.
+        CheckpointError: a checkpoint cannot be written or read.
+    """
+    run = _Run(policy, objective, source, config, seed, run_dir)
+    done = run.resume() if resume else run.fresh()
+    started = time.monotonic()
+    metrics: dict[str, float] = {}
+    try:
+        with run.logger(done) as logger:
+            for index in range(done, source.steps):
+                step = source.step(index, run.ranks)
+                if index == 0:
+                    run.check_start(step, require_eos, starts_at_reference)
+                metrics = run.step(index, step)
+                run.report(index + 1, metrics, logger)
+    except RuntimeError as error:
+        raise _worker_error(error, run.ranks) from error
+    run.accelerator.wait_for_everyone()
+    if run.accelerator.is_main_process:
+        save(policy, run_dir / "model")
+    run.accelerator.wait_for_everyone()
+    return RunResult(run_dir / "model", source.steps, metrics, time.monotonic() - started)
+
+
+class _Run:
+    """The parts of a run that live from its first step to its last."""
+
+    def __init__(
+        self,
+        policy: Policy | RewardModel,
+        objective: Objective,
+        source: Source,
+        config: TrainConfig,
+        seed: Seed,
+        run_dir: Path,
+    ) -> None:
+        # accelerate divides the loss by gradient_accumulation_steps; totals are global already.
+        unused = DistributedDataParallelKwargs(broadcast_buffers=False)
+        self.accelerator = Accelerator(gradient_accumulation_steps=1, kwargs_handlers=[unused])
+        self.policy = policy
+        self.objective = objective
+        self.source = source
+        self.config = config
+        self.seed = seed
+        self.run_dir = run_dir
+        self.ranks = Ranks(
+            self.accelerator.process_index, self.accelerator.num_processes, self._add
+        )
+        policy.to(self.accelerator.device)
+        policy.train()
+        self.trained = [p for p in policy.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            self.trained,
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.epsilon,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.module, self.optimizer = self.accelerator.prepare(policy, optimizer)
+        checks.check_weights_agree(self.accelerator, policy)
+        self.clock = time.monotonic()
+        self.saved = 0
+
+    def _add(self, x: torch.Tensor) -> torch.Tensor:
+        if self.accelerator.num_processes == 1:
+            return x
+        on_device = x.to(self.accelerator.device)
+        added: Any = self.accelerator.reduce(on_device, reduction="sum")
+        return added.to(x.device)
+
+    def fresh(self) -> int:
+        """Starts at step 0; refuses to write over an earlier attempt."""
+        if complete_checkpoints(self.run_dir):
+            raise CheckpointError(
+                "this folder already holds checkpoints of an earlier run",
+                where=str(self.run_dir),
+                remedy="add --resume to go on, or choose another folder",
+            )
+        (self.run_dir / "metrics.jsonl").unlink(missing_ok=True)
+        return 0
+
+    def resume(self) -> int:
+        """Goes back to the newest checkpoint; step 0 where there is none yet."""
+        found = complete_checkpoints(self.run_dir)
+        done = 0
+        if found:
+            progress = read_checkpoint(found[-1], self.policy, self.optimizer.optimizer)
+            self.source.restore(progress.source)
+            done = self.saved = progress.step
+        if self.accelerator.is_main_process:
+            cut_metrics(self.run_dir / "metrics.jsonl", done)
+        return done
+
+    def logger(self, done: int) -> Any:
+        """The log of the first process; nothing on the others."""
+        if not self.accelerator.is_main_process:
+            return nullcontext()
+        return Logger(self.run_dir, self.objective.title, self.source.steps, done)
+
+    def check_start(self, step: Step, require_eos: bool, starts_at_reference: bool) -> None:
+        """The checks of the first step."""
+        totals = totals_over(self.ranks, step.totals(), self.accelerator.device)
+        checks.check_counts(totals, self.objective)
+        if not isinstance(self.policy, Policy):
+            return
+        if require_eos:
+            checks.check_ends(step, ChatFormat(self.policy.tokenizer).eos)
+        first: Any = step.microbatches[0].to(self.policy.device)
+        if Need.REFERENCE in self.objective.needs and isinstance(first, PreferenceBatch):
+            checks.check_reference(self.policy, first, is_start=starts_at_reference)
+        if isinstance(first, RolloutBatch):
+            checks.check_ratio(self.policy, first)
+
+    def step(self, index: int, step: Step) -> dict[str, float]:
+        """One optimizer step; returns its metrics, reduced over all processes."""
+        torch.manual_seed(self.seed.child("step", index).value)
+        totals = totals_over(self.ranks, step.totals(), self.accelerator.device)
+        parts = [step.metrics]
+        last = len(step.microbatches) - 1
+        for number, batch in enumerate(step.microbatches):
+            holding = self.accelerator.no_sync(self.module) if number < last else nullcontext()
+            with holding:
+                parts.append(self._backward(batch, totals))
+        norm = self.accelerator.clip_grad_norm_(self.trained, self.config.max_grad_norm)
+        rate = self.config.rate(index, self.source.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if torch.isfinite(torch.as_tensor(norm)):
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        metrics = self._reduced(merge(parts))
+        metrics["train/gradient_norm"] = float(norm)  # pyright: ignore[reportArgumentType]
+        metrics["train/learning_rate"] = rate
+        return metrics | self._speed(totals)
+
+    def _backward(self, batch: Any, totals: Totals) -> dict[str, Mean]:
+        batch = batch.to(self.accelerator.device)
+        scores = self.module(batch.packed, self.objective.needs)
+        loss = self.objective(scores, batch, totals)
+        # DDP averages gradients over processes; the loss is already divided by global counts.
+        self.accelerator.backward(loss.value * self.ranks.count)
+        # Every process adds its part of the loss once: the sum over all of them is the loss.
+        share = Mean(loss.value.detach(), 0.0)
+        return {**loss.metrics, "loss/total": share}
+
+    def _reduced(self, metrics: dict[str, Mean]) -> dict[str, float]:
+        names = sorted(metrics)
+        flat = [[float(metrics[n].total), float(metrics[n].count)] for n in names]
+        sums = self._add(torch.tensor(flat, dtype=torch.float64))
+        values = {n: Mean(*pair).value for n, pair in zip(names, sums.tolist(), strict=True)}
+        values["loss/total"] = float(sums[names.index("loss/total"), 0])
+        return values
+
+    def _speed(self, totals: Totals) -> dict[str, float]:
+        now = time.monotonic()
+        seconds, self.clock = now - self.clock, now
+        return {"time/step_seconds": seconds, "time/tokens_per_second": totals.tokens / seconds}
+
+    def report(self, done: int, metrics: dict[str, float], logger: Logger | None) -> None:
+        """Logs, checks the numbers, and writes a checkpoint where one is due."""
+        if logger is not None and (done % self.config.log_every == 0 or done == self.source.steps):
+            logger.log(done, metrics)
+        kept = (
+            f"kept: {[p.name for p in complete_checkpoints(self.run_dir)] or 'no checkpoint yet'}"
+        )
+        checks.check_sane(done, metrics, max_kl=self.config.max_kl, kept=kept)
+        if not self._due(done):
+            return
+        self.saved = done
+        if self.accelerator.is_main_process:
+            progress = Progress(done, self.source.state())
+            write_checkpoint(
+                self.run_dir,
+                self.policy,
+                self.optimizer.optimizer,
+                progress,
+                keep=self.config.keep_checkpoints,
+            )
+
+    def _due(self, done: int) -> bool:
+        every = self.config.checkpoint_every or max(self.source.steps // 10, 1)
+        return done < self.source.steps and done - self.saved >= every and self.source.between(done)
+
+
+def _worker_error(error: RuntimeError, ranks: Ranks) -> RuntimeError:
+    """Names a dead process as what it is; every other error stays itself."""
+    text = str(error)
+    signs = ("Connection closed by peer", "Connection reset", "timed out", "Broken pipe", "gloo")
+    if isinstance(error, (CheckpointError, TrainingError)) or ranks.count == 1:
+        return error
+    if not any(sign in text for sign in signs):
+        return error
+    return TrainingError(
+        "another worker process died or hangs",
+        where=f"process {ranks.index} of {ranks.count}",
+        got=text.splitlines()[0][:200],
+        remedy="look at the other process's output, then start all of them again with --resume; "
+        "the newest checkpoint is whole",
+    )

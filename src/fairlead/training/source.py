@@ -1,0 +1,135 @@
+"""Where optimizer steps come from: the protocol, and the source that slices a data set."""
+
+# torch and accelerate leave much untyped; everything else is strict.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from fairlead.core.errors import ConfigError
+from fairlead.core.metrics import Mean
+from fairlead.core.seeds import Seed
+from fairlead.data.batches import microbatches
+from fairlead.data.chat import Item
+from fairlead.objectives.batch import Batch, Totals
+
+
+@dataclass(frozen=True)
+class Step:
+    """The work of one optimizer step on this process."""
+
+    microbatches: Sequence[Batch]
+    metrics: dict[str, Mean] = field(default_factory=dict[str, Mean])
+    """What the source itself has to report, e.g. rewards of fresh rollouts."""
+
+    def totals(self) -> Totals:
+        """Counts of this process's part of the step."""
+        return sum((batch.totals() for batch in self.microbatches), Totals())
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among its equals, and how to add a tensor over all of them."""
+
+    index: int = 0
+    count: int = 1
+    add: Callable[[Tensor], Tensor] = lambda x: x
+
+    def share(self, items: Sequence[Any]) -> list[Any]:
+        """This process's part of a global batch."""
+        return list(items[self.index :: self.count])
+
+
+class Source(Protocol):
+    """Yields the steps of a run; the loop knows nothing else about the data."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in the whole run."""
+        ...
+
+    def step(self, index: int, ranks: Ranks) -> Step:
+        """The work of step `index`; equal calls give equal steps."""
+        ...
+
+    def between(self, index: int) -> bool:
+        """Whether a checkpoint may be taken before step `index`: nothing half-used is in hand."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What a later process needs to go on as if never stopped (JSON)."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Puts a state back."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """Slices a data set in a seeded order, a new one for every epoch.
+
+    Args:
+        items: tokenised examples.
+        collate: makes a microbatch of some of them.
+        batch_size: examples per optimizer step over all processes.
+        epochs: passes over the data.
+        microbatch_tokens: tokens computed at once.
+        seed: order of the data.
+        max_steps: stop earlier.
+    """
+
+    items: Sequence[Item]
+    collate: Callable[[Sequence[Item]], Batch]
+    batch_size: int
+    epochs: int
+    microbatch_tokens: int
+    seed: Seed
+    max_steps: int | None = None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps: an incomplete last batch of an epoch counts too."""
+        per_epoch = -(-len(self.items) // self.batch_size)
+        whole = per_epoch * self.epochs
+        return whole if self.max_steps is None else min(whole, self.max_steps)
+
+    def step(self, index: int, ranks: Ranks) -> Step:
+        """The examples of step `index`, packed into microbatches."""
+        per_epoch = -(-len(self.items) // self.batch_size)
+        epoch, place = divmod(index, per_epoch)
+        order = self.seed.child("order", epoch).numpy().permutation(len(self.items))
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        mine = [self.items[i] for i in ranks.share(chosen.tolist())]
+        if not mine:
+            raise ConfigError(
+                "a process has no example in this step",
+                expected=f"a batch of at least {ranks.count} examples, one for each process",
+                got=f"{len(chosen)}",
+                remedy="raise batch_size, or use fewer processes",
+            )
+        groups = microbatches(mine, self.microbatch_tokens)
+        return Step([self.collate(group) for group in groups])
+
+    def between(self, index: int) -> bool:
+        """Always: a data set has no state."""
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+def totals_over(ranks: Ranks, totals: Totals, device: torch.device) -> Totals:
+    """Adds the counts of all processes."""
+    names = Totals.__dataclass_fields__
+    values = torch.tensor([getattr(totals, n) for n in names], dtype=torch.float64, device=device)
+    return Totals(*ranks.add(values).tolist())
