@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.data.readers.registry import FORMATS, BadRow, Format, Row
@@ -111,7 +111,14 @@ def _collect(
 def _parse(row: Row | BadRow, chosen: Format, at: Provenance) -> list[Record]:
     if isinstance(row, BadRow):
         raise row
-    return list(chosen.parse(row, at))
+    try:
+        return list(chosen.parse(row, at))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "(whole row)"
+        raise BadRow(field, "a value a record can hold", first["msg"]) from error
+    except RecursionError as error:
+        raise BadRow("(whole row)", "a shallower tree", "too many levels") from error
 
 
 def _recognise(sources: list[Source], where: str) -> tuple[list[Source], Format]:

@@ -105,15 +105,29 @@ def _rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
 
 def _parse(line: str) -> Row | BadRow:
     try:
-        return _row(json.loads(line))
+        return _row(json.loads(line), _has_surrogates(line))
     except (ValueError, RecursionError) as error:
         return BadRow("(whole row)", "JSON", f"{str(error) or 'too deep'} in {line.strip()[:60]!r}")
 
 
-def _row(value: Any) -> Row | BadRow:
-    if isinstance(value, dict):
-        return value
-    return BadRow("(whole row)", "a JSON object", f"a {type(value).__name__}")
+def _row(value: Any, suspicious: bool = False) -> Row | BadRow:
+    """The row, if it is an object and its text can be written as UTF-8 again.
+
+    JSON escapes can spell half a surrogate pair, which no tokenizer or file takes.
+    """
+    if not isinstance(value, dict):
+        return BadRow("(whole row)", "a JSON object", f"a {type(value).__name__}")
+    if suspicious:
+        for name, field in value.items():
+            try:
+                json.dumps(field, ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                return BadRow(name, "text that is valid Unicode", str(error))
+    return value
+
+
+def _has_surrogates(raw: str) -> bool:
+    return "\\ud" in raw or "\\uD" in raw
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
@@ -126,11 +140,12 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
         if content.lstrip().startswith("["):
             yield 1, _parse(content)
             return
-        lines = enumerate(content.splitlines(), start=1)
+        lines = enumerate(content.split("\n"), start=1)
         yield from ((number, _parse(line)) for number, line in lines if line.strip())
         return
     rows = value if isinstance(value, list) else [value]
-    yield from ((number, _row(row)) for number, row in enumerate(rows, start=1))
+    suspicious = _has_surrogates(content)
+    yield from ((number, _row(row, suspicious)) for number, row in enumerate(rows, start=1))
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
