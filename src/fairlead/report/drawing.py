@@ -4,9 +4,11 @@ import io
 import math
 import re
 from html import escape
+from typing import Any
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
@@ -14,21 +16,22 @@ from fairlead.lineage.result import Figure, Number, Series
 from fairlead.report.collect import Curve
 
 COLOURS = 6
-"""Series colours that the page's style defines; more series repeat them with another dash."""
+"""Series colours that the page's style defines; more series repeat them."""
 
 CURVE_POINTS = 300
 """Most points that a curve is drawn with."""
 
 _INK, _GRID = "#000001", "#000002"
-_DASHES = ("-", "--", ":", "-.")
-_MARKERS = "osD^vP"
+_LINES = ("-", "--", ":", "-.")
+_DASHES = ("none", "7 3", "2 3", "7 3 2 3")
+_MARKERS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼"}
 
 # matplotlib knows no CSS variables: these stand-in colours are exchanged in the finished SVG.
 _VARIABLES = {_INK: "var(--muted)", _GRID: "var(--line)"} | {
     f"#0000{number + 16:02x}": f"var(--c{number})" for number in range(COLOURS)
 }
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 9.5,
@@ -50,7 +53,7 @@ _SETTINGS = {
 }
 
 
-def draw_figure(figure: Figure) -> str:
+def draw_figure(figure: Figure) -> Markup:
     """A stage's figure as an SVG element; the page adds title, legend and caption."""
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": figure.title}):
         canvas = Canvas(figsize=(5.0, 3.1), layout="constrained")
@@ -63,17 +66,30 @@ def draw_figure(figure: Figure) -> str:
         return _svg(canvas, f"{figure.title}: {figure.y_label} by {figure.x_label} for {labels}")
 
 
-def draw_curve(curve: Curve, stage: str) -> str:
+def draw_curve(curve: Curve, stage: str) -> Markup:
     """A training curve as a small SVG element."""
     steps, values, width = thin(curve.steps, curve.values)
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": f"{stage} {curve.name}"}):
-        canvas = Canvas(figsize=(3.3, 1.9), layout="constrained")
+        canvas = Canvas(figsize=(3.0, 1.8), layout="constrained")
         axes = canvas.subplots()
         marker = "o" if len(steps) == 1 else ""
         axes.plot(steps, values, color=_colour(0), linewidth=1.4, marker=marker, markersize=4)
         axes.locator_params(nbins=5)
         axes.set_xlabel("step" if width == 1 else f"step (means of {width})")
         return _svg(canvas, f"{curve.name} of stage {stage} over {len(curve.steps)} steps")
+
+
+def legend_mark(series: Series, number: int) -> Markup:
+    """The sign of a figure's series for a legend: colour, and dash or marker shape."""
+    colour = f"var(--c{number % COLOURS})"
+    if series.style == "points":
+        sign = list(_MARKERS.values())[number % len(_MARKERS)]
+        return Markup('<span style="color: {}" aria-hidden="true">{}</span> ').format(colour, sign)
+    line = (
+        '<svg viewBox="0 0 28 14" aria-hidden="true"><line x1="0" x2="28" y1="7" y2="7" '
+        'style="stroke: {}; stroke-width: 3; stroke-dasharray: {}"/></svg>'
+    )
+    return Markup(line).format(colour, _DASHES[number % len(_DASHES)])
 
 
 def thin(
@@ -102,10 +118,10 @@ def _draw_series(axes: Axes, series: Series, number: int) -> None:
         else:
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     if points:
-        marker = _MARKERS[number % len(_MARKERS)]
+        marker = list(_MARKERS)[number % len(_MARKERS)]
         axes.plot(x, y, color=colour, linestyle="", marker=marker, markersize=4.5)
     else:
-        dash = _DASHES[number // COLOURS % len(_DASHES)]
+        dash = _LINES[number % len(_LINES)]
         axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.7)
 
 
@@ -117,7 +133,7 @@ def _colour(number: int) -> str:
     return f"#0000{number % COLOURS + 16:02x}"
 
 
-def _svg(canvas: Canvas, description: str) -> str:
+def _svg(canvas: Canvas, description: str) -> Markup:
     """The canvas as an SVG element without size, metadata and matplotlib's ids for groups."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -132,4 +148,4 @@ def _svg(canvas: Canvas, description: str) -> str:
     label = escape(description)
     head = f'<svg {box.group()} role="img" aria-label="{label}"'
     links = 'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg"'
-    return f"{head} {links}><title>{label}</title>" + text[text.index(">") + 1 :]
+    return Markup(f"{head} {links}><title>{label}</title>" + text[text.index(">") + 1 :])

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from fairlead.core.estimates import Estimate
 from fairlead.core.files import write_text
 from fairlead.report.collect import RunView, StageView, read_view
-from fairlead.report.drawing import COLOURS, draw_curve, draw_figure
+from fairlead.report.drawing import draw_curve, draw_figure, legend_mark
 
 SHOWN_SAMPLES = 6
 """Sample prompts that are open at first; the others unfold."""
@@ -43,7 +43,6 @@ def render(run_dir: Path) -> str:
             samples=[sample for s in view.stages for sample in s.result.samples],
             shown_samples=SHOWN_SAMPLES,
             facts=_facts(view),
-            colours=COLOURS,
         )
     )
 
@@ -130,12 +129,12 @@ def duration(seconds: float) -> str:
 
 def _moment(value: datetime) -> Markup:
     text = Markup('<time datetime="{}">{}</time>')
-    return text.format(value.isoformat(), f"{value:%d %B %Y, %H:%M} {value.tzname()}")
+    return text.format(value.isoformat(), f"{value.day} {value:%B %Y, %H:%M} {value.tzname()}")
 
 
 def _split_curves(stage: StageView) -> tuple[list[Any], list[Any]]:
     """The curves that everybody looks at first, and the rest, both drawn."""
-    drawn = [(curve, Markup(draw_curve(curve, stage.record.name))) for curve in stage.curves]
+    drawn = [(curve, draw_curve(curve, stage.record.name)) for curve in stage.curves]
     main = [pair for pair in drawn if _MAIN_CURVES.search(pair[0].name)]
     return main, [pair for pair in drawn if pair not in main]
 
@@ -170,7 +169,8 @@ def _environment() -> Environment:
         "moment": _moment,
         "bar": interval_bar,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
-        "draw": lambda figure: Markup(draw_figure(figure)),
+        "draw": draw_figure,
+        "mark": legend_mark,
         "is_number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     }
     return environment
