@@ -111,6 +111,9 @@ def test_unusable_inputs_are_refused_with_a_remedy(tmp_path):
     with pytest.raises(DataError, match="no known format") as caught:
         read(write(tmp_path / "odd.jsonl", [{"colour": "red"}]))
     assert caught.value.got == "fields colour"
+    with pytest.raises(DataError, match="no known format") as caught:
+        read(write(tmp_path / "cut.json", ['[{"prompt": "a"']))
+    assert "cut.json, row 1: field (whole row): expected JSON" in caught.value.got
     with pytest.raises(DataError, match="no usable record"):
         read(write(tmp_path / "bad.jsonl", [{"prompt": "", "completion": "b"}]))
     with pytest.raises(ConfigError, match="unknown data format"):

@@ -124,14 +124,16 @@ def _parse(row: Row | BadRow, chosen: Format, at: Provenance) -> list[Record]:
 def _recognise(sources: list[Source], where: str) -> tuple[list[Source], Format]:
     """Finds the one format of all sources; the rows looked at are put back."""
     votes: dict[str, str] = {}
-    seen: list[str] = []
+    seen: dict[str, None] = {}
+    unread: list[str] = []
     kept = []
     for source in sources:
         rows: Iterator[tuple[int, Row | BadRow]] = iter(source.rows)
         head = list(islice(rows, LOOKED_AT))
         kept.append(Source(source.name, chain(head, rows)))
         good = [row for _, row in head if not isinstance(row, BadRow)]
-        seen += [str(name) for row in good[:1] for name in row]
+        seen.update((str(name), None) for row in good[:1] for name in row)
+        unread += [f"{source.name}, row {n}: {row}" for n, row in head if isinstance(row, BadRow)]
         if name := detect(good):
             votes.setdefault(name, source.name)
     if len(votes) > 1:
@@ -146,7 +148,7 @@ def _recognise(sources: list[Source], where: str) -> tuple[list[Source], Format]
             "no known format fits the first rows",
             where=where,
             expected="the fields of one of: " + ", ".join(sorted(FORMATS)),
-            got="fields " + ", ".join(seen) if seen else "no row that is a JSON object",
+            got="fields " + ", ".join(seen) if seen else (unread or ["no rows"])[0],
             remedy="name the format, or rename the fields (for pairs: prompt, chosen, rejected)",
         )
     return kept, FORMATS[next(iter(votes))]

@@ -22,6 +22,9 @@ class BadRow(Exception):
         self.expected = expected
         self.got = got
 
+    def __str__(self) -> str:
+        return f"field {self.field}: expected {self.expected}, got {self.got}"
+
 
 @dataclass(frozen=True)
 class Format:
