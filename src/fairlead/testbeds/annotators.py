@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import sqrt
 from typing import Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 from scipy.special import expit
-from scipy.stats import t as student_t
 
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate
 from fairlead.core.seeds import Seed
-from fairlead.records import Comparison, Message, Prompt, Provenance
+from fairlead.records import Comparison, Prompt, Provenance
+from fairlead.stats.means import mean_estimate
 
 Fault = Literal["none", "random", "inverted", "position", "length", "sycophantic"]
 
@@ -77,7 +76,7 @@ class Annotator(BaseModel):
             case "position":
                 return difference + self.strength
             case "length":
-                return difference + self.strength * (len(a.split()) - len(b.split()))
+                return difference + self.strength * (_words(a) - _words(b))
             case "sycophantic":
                 lead = world.agrees_with_user(prompt, a) - world.agrees_with_user(prompt, b)
                 return difference + self.strength * lead
@@ -117,7 +116,8 @@ def label(
     Raises:
         DataError: a prompt without two replies, or nobody to judge.
     """
-    _check(prompts, replies, pool)
+    _check_pool(pool)
+    _check_replies(prompts, replies)
     comparisons: list[Comparison] = []
     identical = 0
     for i, (prompt, texts) in enumerate(zip(prompts, replies, strict=True)):
@@ -125,21 +125,21 @@ def label(
             if a == b:
                 identical += 1
                 continue
-            judge = pool[seed.child(i, j, "judge").numpy().integers(len(pool))]
+            judge = pool[seed.child(i, j, "judge").numpy().integers(len(pool)).item()]
             comparisons.append(judge.compare(world, prompt, a, b, seed.child(i, j, "choice")))
     return Labels(comparisons, identical)
 
 
 def preference(world: World, pool: Sequence[Annotator], prompt: Prompt, a: str, b: str) -> float:
-    """P(a is preferred) by a random annotator of the pool, in random order of showing."""
-    return float(
-        np.mean(
-            [
-                (p.probability(world, prompt, a, b) + 1 - p.probability(world, prompt, b, a)) / 2
-                for p in pool
-            ]
-        )
-    )
+    """P(a is preferred) by a random annotator of the pool, in random order of showing.
+
+    Raises:
+        DataError: nobody to judge.
+    """
+    _check_pool(pool)
+    first = [judge.probability(world, prompt, a, b) for judge in pool]
+    second = [1 - judge.probability(world, prompt, b, a) for judge in pool]
+    return float(np.mean(first + second))
 
 
 def accuracy_ceiling(
@@ -159,20 +159,19 @@ def accuracy_ceiling(
     Raises:
         DataError: fewer than two prompts, or nobody to judge.
     """
-    if not pool:
-        raise DataError("nobody to judge", expected="at least one annotator")
-    best: dict[tuple[Message, ...], list[float]] = {}
-    for c in comparisons:
-        p = preference(world, pool, c.prompt, c.chosen, c.rejected)
-        best.setdefault(c.prompt.messages, []).append(max(p, 1 - p))
-    return _clustered_mean(list(best.values()))
+    likely = [preference(world, pool, c.prompt, c.chosen, c.rejected) for c in comparisons]
+    return mean_estimate(
+        [max(p, 1 - p) for p in likely],
+        clusters=[c.prompt.messages for c in comparisons],
+    )
 
 
-def _check(
-    prompts: Sequence[Prompt], replies: Sequence[Sequence[str]], pool: Sequence[Annotator]
-) -> None:
+def _check_pool(pool: Sequence[Annotator]) -> None:
     if not pool:
         raise DataError("nobody to judge", expected="at least one annotator")
+
+
+def _check_replies(prompts: Sequence[Prompt], replies: Sequence[Sequence[str]]) -> None:
     if len(prompts) != len(replies):
         raise DataError(
             "prompts and replies differ in number",
@@ -192,27 +191,11 @@ def _check(
 def _pairs(texts: Sequence[str], n: int, seed: Seed) -> list[tuple[str, str]]:
     """Different random pairs, each in random order."""
     rng = seed.numpy()
-    pairs = list(combinations(range(len(texts)), 2))
-    drawn = [pairs[k] for k in rng.permutation(len(pairs))[:n]]
-    return [(texts[i], texts[j]) if rng.random() < 0.5 else (texts[j], texts[i]) for i, j in drawn]
+    pairs = list(combinations(texts, 2))
+    drawn = [pairs[k] for k in rng.permutation(len(pairs))[:n].tolist()]
+    return [(a, b) if rng.random() < 0.5 else (b, a) for a, b in drawn]
 
 
-def _clustered_mean(groups: Sequence[Sequence[float]]) -> Estimate:
-    """Mean of all values; the interval counts groups, here prompts, as the independent units."""
-    if len(groups) < 2:
-        raise DataError(
-            "too few prompts for an interval", expected="at least two", got=str(len(groups))
-        )
-    totals = np.array([sum(group) for group in groups])
-    counts = np.array([len(group) for group in groups])
-    mean = totals.sum() / counts.sum()
-    n = len(groups)
-    error = sqrt(n / (n - 1) * float(((totals - mean * counts) ** 2).sum())) / counts.sum()
-    half = student_t.ppf(0.975, n - 1) * error
-    return Estimate(
-        value=float(mean),
-        low=float(mean - half),
-        high=float(mean + half),
-        n=n,
-        method="mean over pairs, Student interval with prompts as clusters",
-    )
+def _words(text: str) -> int:
+    """Number of words, without punctuation."""
+    return sum(any(c.isalnum() for c in word) for word in text.split())

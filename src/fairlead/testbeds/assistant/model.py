@@ -1,4 +1,4 @@
-"""The tokenizer of the assistant's world, one word per token, and a small Llama without training."""
+"""The tokenizer of the assistant's world, one word per token, and a small untrained Llama."""
 
 from collections.abc import Iterable
 
@@ -58,9 +58,11 @@ def fresh_model(tokenizer: PreTrainedTokenizerFast, seed: Seed) -> LlamaForCausa
         num_key_value_heads=4,
         max_position_embeddings=128,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        # Narrow models learn facts several times faster from wider weights than the usual 0.02.
+        initializer_range=0.07,
+        pad_token_id=_SPECIAL.index("<pad>"),
+        bos_token_id=_SPECIAL.index("<bos>"),
+        eos_token_id=_SPECIAL.index("<eos>"),
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed.value)

@@ -44,7 +44,7 @@ def all_questions(seed: Seed) -> list[Question]:
 
 
 def split_questions(questions: list[Question], seed: Seed) -> dict[Split, list[Question]]:
-    """Holds out a quarter of the wordings of every item, rounded up: both splits share what is known."""
+    """Holds out a quarter of the wordings of every item, rounded up; both splits know the same."""
     items: dict[str, list[Question]] = {}
     for question in questions:
         items.setdefault(f"{question.kind} {question.item}", []).append(question)

@@ -31,7 +31,7 @@ DEMONSTRATOR = ReplyRates(
 )
 """A mediocre speaker: everything it does is worth imitating some of the time."""
 WEB = ReplyRates(
-    correct=0.95, refuses_harmful=0.4, refuses_harmless=0.05, agrees=0.4, pads=0.3, hedges=0.3
+    correct=0.98, refuses_harmful=0.4, refuses_harmless=0.03, agrees=0.4, pads=0.3, hedges=0.3
 )
 """The speaker behind the text for pretraining: knows the facts, has no manners."""
 IDEAL = ReplyRates(
