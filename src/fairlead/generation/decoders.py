@@ -1,0 +1,155 @@
+"""Two ways to run a model token by token, with the same logits.
+
+*Packed* for models that pack: no padding in the prefill, no copying of the cache. *Padded* for
+every other causal model: left padding and transformers' own cache.
+"""
+
+import inspect
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from fairlead.data.chat import Ids
+from fairlead.generation.cache import SlotCache
+from fairlead.models.attention import Decoding, attending, layout
+from fairlead.models.policy import Policy
+from fairlead.models.trunk import body
+from fairlead.objectives.batch import Packed, Tree
+
+
+class Decoder(Protocol):
+    """Runs some rows of text through a model, one token at a time."""
+
+    def prefill(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
+        """Reads the prompts, each once.
+
+        Args:
+            prompts: distinct prompts, none empty.
+            owners: the prompt of each row.
+            room: steps that may follow.
+
+        Returns:
+            Next-token logits [row, vocabulary].
+        """
+        ...
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Appends one token to each row [row]; next-token logits [row, vocabulary]."""
+        ...
+
+    def keep(self, rows: Tensor) -> None:
+        """Drops all rows but these (ascending indices)."""
+        ...
+
+
+def decoder(policy: Policy) -> Decoder:
+    """The faster way that is right for this policy's model."""
+    return PackedDecoder(policy) if policy.trunk.packs else PaddedDecoder(policy)
+
+
+class PackedDecoder:
+    """Prefills all prompts in one pack and decodes into preallocated slots."""
+
+    cache: SlotCache
+    positions: Tensor
+    """Position of each row's next token, [row]."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def prefill(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
+        """Reads the prompts in one forward; see `Decoder`."""
+        packed = _pack(prompts).to(self.policy.device)
+        captured = DynamicCache()
+        with attending(layout(packed)):
+            hidden = self._hidden(packed.input_ids[None], packed.position_ids[None], captured)
+        spans = [slice(tree.start, tree.start + tree.length) for tree in packed.trees]
+        self.cache = SlotCache(captured, spans, owners, room)
+        rows = torch.tensor(owners, device=hidden.device)
+        ends = packed.ends
+        self.positions = packed.position_ids[ends][rows] + 1
+        return self.policy.logits(hidden[0, ends])[rows]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Appends one token to each row; see `Decoder`."""
+        with attending(Decoding(self.cache.mask())):
+            hidden = self._hidden(tokens[:, None], self.positions[:, None], self.cache)
+        self.positions = self.positions + 1
+        return self.policy.logits(hidden[:, 0])
+
+    def keep(self, rows: Tensor) -> None:
+        """Drops all rows but these (ascending indices)."""
+        self.cache.keep(rows)
+        self.positions = self.positions[rows]
+
+    def _hidden(self, ids: Tensor, positions: Tensor, cache: Any) -> Tensor:
+        out = body(self.policy.model)(
+            input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        return out.last_hidden_state
+
+
+def _pack(prompts: Sequence[Ids]) -> Packed:
+    bounds = pairwise(accumulate(map(len, prompts), initial=0))
+    trees = tuple(Tree(start, 0, (stop - start,)) for start, stop in bounds)
+    nothing = torch.zeros(0, dtype=torch.long)
+    return Packed(
+        input_ids=torch.tensor([token for prompt in prompts for token in prompt]),
+        position_ids=torch.cat([torch.arange(len(prompt)) for prompt in prompts]),
+        trees=trees,
+        rows=nothing,
+        targets=nothing,
+        row_sequence=nothing,
+        ends=torch.tensor([tree.start + tree.length - 1 for tree in trees]),
+    )
+
+
+class PaddedDecoder:
+    """Left-padded prompts and transformers' own cache, for any causal model."""
+
+    cache: Any
+    mask: Tensor
+    """[row, slot], 1 where a token counts."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.body = body(policy.model)
+        names = inspect.signature(self.body.forward).parameters
+        self.takes_positions = "position_ids" in names
+        self.cache_name = "cache_params" if "cache_params" in names else "past_key_values"
+
+    def prefill(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
+        """Reads the prompts in one padded forward; see `Decoder`."""
+        device = self.policy.device
+        longest = max(map(len, prompts))
+        ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=device)
+        lengths = torch.tensor([len(p) for p in prompts], device=device)
+        self.mask = (torch.arange(longest, 0, -1, device=device) <= lengths[:, None]).long()
+        self.cache = DynamicCache(config=self.body.config)
+        logits = self._logits(ids)
+        rows = torch.tensor(owners, device=device)
+        self.keep(rows)
+        return logits[rows]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Appends one token to each row; see `Decoder`."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        return self._logits(tokens[:, None])
+
+    def keep(self, rows: Tensor) -> None:
+        """The rows at these indices; an index that occurs twice gives two rows."""
+        self.cache.reorder_cache(rows)
+        self.mask = self.mask[rows]
+
+    def _logits(self, ids: Tensor) -> Tensor:
+        """Logits after the last of the new tokens [row, new]."""
+        extra: dict[str, Any] = {self.cache_name: self.cache}
+        if self.takes_positions:
+            positions = (self.mask.cumsum(1) - 1).clamp(min=0)
+            extra["position_ids"] = positions[:, -ids.shape[1] :]
+        out = self.body(input_ids=ids, attention_mask=self.mask, use_cache=True, **extra)
+        return self.policy.logits(out.last_hidden_state[:, -1])
