@@ -26,6 +26,7 @@ from transformers import (
 
 from fairlead.core.errors import CheckpointError, ConfigError
 from fairlead.core.files import read_json, whole_folder, write_json
+from fairlead.core.seeds import Seed
 from fairlead.models.policy import Policy, RewardModel
 
 CARD = "fairlead.json"
@@ -114,11 +115,23 @@ def new_reward_model(
     path: str | Path,
     *,
     pooling: Literal["auto", "last", "mean"] = "auto",
+    seed: Seed,
     dtype: torch.dtype = torch.float32,
 ) -> RewardModel:
-    """A reward model with a fresh head on the trunk of a base model, encoder or policy."""
+    """A reward model with a fresh head on the trunk of a base model, encoder or policy.
+
+    Args:
+        path: folder or hub name.
+        pooling: how a sequence becomes one vector; "auto" takes the last token of a decoder and
+            the mean over an encoder's tokens.
+        seed: of the fresh head.
+        dtype: precision of the weights.
+    """
     config = _loaded(path, lambda: AutoConfig.from_pretrained(str(path)))
-    how = ("last" if _is_causal(config) else "mean") if pooling == "auto" else pooling
+    if pooling == "auto":
+        how: Literal["last", "mean"] = "last" if _is_causal(config) else "mean"
+    else:
+        how = pooling
     card = _card(path)
     if card is None and how == "last":
         whole = _loaded(path, lambda: AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype))
@@ -126,7 +139,9 @@ def new_reward_model(
     else:
         model = _loaded(path, lambda: AutoModel.from_pretrained(str(path), dtype=dtype))
         base = fingerprint(model) if card is None else card.base
-    return RewardModel(model, load_tokenizer(path), base=base, pooling=how)
+    reward_model = RewardModel(model, load_tokenizer(path), base=base, pooling=how)
+    reward_model.draw_head(seed)
+    return reward_model
 
 
 def load_reward_model(path: str | Path, *, dtype: torch.dtype = torch.float32) -> RewardModel:

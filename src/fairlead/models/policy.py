@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from fairlead.core.seeds import Seed
 from fairlead.functional.logps import linear_token_logps, token_logps
 from fairlead.models.trunk import Trunk, body
 from fairlead.objectives.base import Need
@@ -213,13 +214,17 @@ class RewardModel(nn.Module):
             body(model).pooler.requires_grad_(False)  # its output is not used
         parameter = next(model.parameters())
         self.head = nn.Linear(width, 1).to(parameter.device)
+        nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        nn.init.normal_(
-            self.head.weight, std=(width + 1) ** -0.5, generator=torch.Generator().manual_seed(0)
-        )
         self.offset: Tensor
         self.register_buffer("offset", torch.zeros(()))
         """Subtracted from every score, so that reference replies average 0."""
+
+    def draw_head(self, seed: Seed) -> None:
+        """Draws a fresh head: normal with variance 1 / (width + 1) (Stiennon et al. 2020)."""
+        weight = self.head.weight
+        drawn = seed.numpy().normal(0.0, (weight.shape[1] + 1) ** -0.5, tuple(weight.shape))
+        weight.data.copy_(torch.from_numpy(drawn))
 
     @property
     def shares_prompts(self) -> bool:

@@ -6,7 +6,7 @@ are wanted; the last position of a prefix is the row that predicts the first tok
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,10 +50,13 @@ def _moved(value: Any, device: torch.device) -> Any:
     return moved.to(device, non_blocking=True) if isinstance(value, (Tensor, Moves)) else moved
 
 
+M = TypeVar("M", bound="Moves")
+
+
 class Moves:
     """A frozen dataclass of tensors that can be moved as one."""
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+    def to(self: M, device: torch.device, non_blocking: bool = False) -> M:
         """The same batch on another device."""
         whole: Any = self
         return replace(

@@ -1,0 +1,100 @@
+"""The shape of a stage: frozen settings that name their inputs, and the work."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fairlead.core.errors import ConfigError
+from fairlead.core.seeds import Seed
+from fairlead.data.readers import read
+from fairlead.lineage.result import StageResult
+from fairlead.records import Record
+from fairlead.records.files import read_records
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a stage works and how it reaches what came before."""
+
+    run_dir: Path
+    folder: Path
+    """The stage's own folder."""
+    seed: Seed
+    resume: bool
+    """Go on from the stage's newest checkpoint."""
+
+    def path(self, reference: str) -> Path:
+        """`@stage/file` as a path in the run; anything else as it stands."""
+        if reference.startswith("@"):
+            return self.run_dir / "stages" / reference[1:]
+        return Path(reference)
+
+    def model(self, reference: str) -> str:
+        """`@stage` as that stage's model folder; `@stage/x` as named; else a path or hub name."""
+        if not reference.startswith("@"):
+            return reference
+        path = self.path(reference)
+        return str(path if "/" in reference else path / "model")
+
+    def records(self, reference: str) -> Sequence[Record]:
+        """Records of a stage's file, or read from a path or hub name in whatever format."""
+        path = self.path(reference)
+        return read_records(path) if reference.startswith("@") else read(reference).records
+
+
+class Stage(BaseModel, ABC):
+    """One step of a recipe. References to earlier stages start with `@`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_fields_files: ClassVar[tuple[str, ...]] = ()
+    """Fields that name a path or hub name when they do not start with `@`."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Name of the stage and of its folder."""
+
+    @abstractmethod
+    def run(self, context: Context) -> StageResult:
+        """Does the work, writes files into `context.folder`, and says what it found."""
+
+    def upstream(self) -> list[str]:
+        """Names of the stages it refers to."""
+        return sorted(
+            {text[1:].split("/")[0] for text in _strings(self.settings()) if text[:1] == "@"}
+        )
+
+    def files(self) -> list[Path]:
+        """Local files and folders outside the run that it reads."""
+        named = (getattr(self, field) for field in self.model_fields_files)
+        return [Path(v) for v in named if v and not v.startswith("@") and Path(v).exists()]
+
+    def settings(self) -> dict[str, Any]:
+        """Its settings as JSON values."""
+        return self.model_dump(mode="json")
+
+
+def require_path(value: str | None, key: str) -> str:
+    """A path that a recipe leaves open and the command line must give."""
+    if not value:
+        raise ConfigError(
+            f"{key} is not set",
+            where=key,
+            expected="a path or a hub name",
+            remedy=f"add {key}=PATH to the command line",
+        )
+    return value
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _strings(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _strings(part)

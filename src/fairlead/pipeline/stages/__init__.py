@@ -1,0 +1,38 @@
+"""The stages that recipes are made of, one file each."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fairlead.pipeline.stages.dpo import DPOStage
+from fairlead.pipeline.stages.evaluate import EvaluateStage
+from fairlead.pipeline.stages.label import LabelStage
+from fairlead.pipeline.stages.ppo import PPOStage
+from fairlead.pipeline.stages.records import RecordsStage
+from fairlead.pipeline.stages.reward import RewardStage
+from fairlead.pipeline.stages.sft import SFTStage
+from fairlead.pipeline.stages.testbed import TestbedStage
+
+AnyStage = Annotated[
+    RecordsStage
+    | TestbedStage
+    | SFTStage
+    | LabelStage
+    | RewardStage
+    | DPOStage
+    | PPOStage
+    | EvaluateStage,
+    Field(discriminator="kind"),
+]
+
+__all__ = [
+    "AnyStage",
+    "DPOStage",
+    "EvaluateStage",
+    "LabelStage",
+    "PPOStage",
+    "RecordsStage",
+    "RewardStage",
+    "SFTStage",
+    "TestbedStage",
+]

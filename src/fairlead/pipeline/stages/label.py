@@ -1,0 +1,70 @@
+"""Samples replies from a policy and has simulated annotators compare them."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from fairlead.core.estimates import NamedEstimate
+from fairlead.core.seeds import Seed
+from fairlead.data.convert import prompts
+from fairlead.generation.sampling import Sampling
+from fairlead.lineage.result import StageResult
+from fairlead.models.loading import load_policy
+from fairlead.pipeline.sampling import sample_texts
+from fairlead.pipeline.stage import Context, Stage
+from fairlead.records import Comparison
+from fairlead.records.files import write_records
+from fairlead.testbeds.annotators import Annotator, accuracy_ceiling, label
+from fairlead.testbeds.assistant import AssistantWorld
+
+
+class LabelStage(Stage):
+    """Writes `train.jsonl` and `test.jsonl` comparisons, and the best accuracy they allow."""
+
+    kind: Literal["label"] = "label"
+    policy: str
+    """Who writes the replies."""
+    train: str
+    """Prompts of the training comparisons."""
+    test: str
+    """Prompts of the held-out comparisons."""
+    samples: PositiveInt = Field(4, ge=2)
+    """Replies per prompt."""
+    pairs: PositiveInt = 2
+    """Pairs judged per prompt."""
+    annotators: tuple[Annotator, ...] = (Annotator(name="careful"),)
+    """Who judges; each pair goes to one of them at random."""
+    sampling: Sampling = Sampling(max_new_tokens=32)
+
+    def run(self, context: Context) -> StageResult:
+        """Samples, labels, and computes the ceiling from the annotators' known noise."""
+        notes: list[str] = []
+        held_out: list[Comparison] = []
+        for part, reference in (("train", self.train), ("test", self.test)):
+            held_out = self._part(context, reference, context.seed.child(part), part, notes)
+        ceiling = accuracy_ceiling(AssistantWorld(), self.annotators, held_out)
+        named = NamedEstimate(name="reward_model/accuracy_ceiling", **ceiling.model_dump())
+        return StageResult(estimates=(named,), notes=tuple(notes))
+
+    def _part(
+        self, context: Context, reference: str, seed: Seed, part: str, notes: list[str]
+    ) -> list[Comparison]:
+        policy = load_policy(context.model(self.policy))
+        asked = prompts(context.records(reference))
+        texts = sample_texts(
+            policy, asked, self.sampling, n=self.samples, seed=seed.child("sample")
+        )
+        labels = label(
+            AssistantWorld(),
+            asked,
+            texts,
+            self.annotators,
+            seed.child("label"),
+            pairs_per_prompt=self.pairs,
+        )
+        write_records(context.folder / f"{part}.jsonl", labels.comparisons)
+        notes.append(
+            f"{part}: {len(labels.comparisons)} comparisons; "
+            f"{labels.identical} pairs of identical replies left out"
+        )
+        return labels.comparisons

@@ -1,0 +1,48 @@
+"""Makes a small world: its model, its corpus, its prompts."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from fairlead.data.chat import ChatFormat
+from fairlead.lineage.result import StageResult
+from fairlead.models.loading import save_policy
+from fairlead.models.policy import Policy
+from fairlead.pipeline.stage import Context, Stage
+from fairlead.records.files import write_records
+from fairlead.testbeds.assistant import AssistantWorld
+
+
+class TestbedStage(Stage):
+    """Writes `corpus`, `demonstrations`, `train` and `test` prompts, and an untrained model."""
+
+    __test__ = False
+
+    kind: Literal["testbed"] = "testbed"
+    world: Literal["assistant"] = "assistant"
+    corpus: PositiveInt = 12_000
+    """Documents to pretrain on."""
+    demonstrations: PositiveInt = 3_000
+    """Replies of a mediocre demonstrator, for SFT."""
+    train_prompts: PositiveInt = 1_500
+    test_prompts: PositiveInt = 300
+
+    def run(self, context: Context) -> StageResult:
+        """Everything follows from the seed."""
+        world, seed, folder = AssistantWorld(), context.seed, context.folder
+        tokenizer = world.tokenizer()
+        model = world.fresh_model(tokenizer, seed.child("model"))
+        policy = Policy(model, tokenizer, base=f"{self.world}-{seed.root}")
+        save_policy(policy, folder / "model")
+        corpus = world.pretraining_corpus(self.corpus, seed.child("corpus"))
+        shown = world.demonstrations(self.demonstrations, seed.child("demonstrations"))
+        write_records(folder / "corpus.jsonl", corpus)
+        write_records(folder / "demonstrations.jsonl", shown)
+        train = world.prompts(self.train_prompts, seed=seed.child("train"), split="train")
+        test = world.prompts(self.test_prompts, seed=seed.child("test"), split="held_out")
+        write_records(folder / "train.jsonl", train)
+        write_records(folder / "test.jsonl", test)
+        size = sum(p.numel() for p in model.parameters())
+        longest = max(len(ChatFormat(tokenizer).prompt_ids(prompt)) for prompt in train)
+        note = f"a from-scratch model of {size:,} parameters; prompts of at most {longest} tokens"
+        return StageResult(notes=(note,))
