@@ -23,6 +23,8 @@ class SlotLayer(CacheLayerMixin):
     """
 
     is_sliding = False
+    keys: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+    values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, keys: Tensor, values: Tensor, used: int) -> None:
         super().__init__()
@@ -86,13 +88,13 @@ class SlotCache(Cache):
         # Slots left of a prompt hold another token's keys: masked, but finite, or 0 * NaN shows.
         tokens = (stops[own, None] - backwards).clamp(min=0)
         layers = [_laid_out(layer, tokens, room) for layer in prefilled.layers]
-        super().__init__(layers=list(layers))
+        super().__init__(layers=[*layers])
         self.valid: Tensor | None = None
         """[row, slot], True where a slot counts; None where all do."""
         if bool((lengths[own] < longest).any()):
             valid = torch.ones(len(own), longest + room, dtype=torch.bool)
             valid[:, :longest] = backwards <= lengths[own, None]
-            self.valid = valid.to(layers[0].keys.device)  # pyright: ignore
+            self.valid = valid.to(layers[0].keys.device)
 
     def mask(self) -> Tensor | None:
         """Which slots the next step attends to, its own included: [row, slot]."""

@@ -27,7 +27,7 @@ class Sampling(BaseModel):
     """Longest reply in tokens, its EOS included."""
     temperature: NonNegativeFloat = 1.0
     """Divides the logits; 0 takes the most likely token (and leaves `top_p`, `top_k` no effect)."""
-    top_p: float = Field(1.0, gt=0, le=1)
+    top_p: float = Field(default=1.0, gt=0, le=1)
     """Keep the fewest most likely tokens that hold this much probability; 1 keeps all."""
     top_k: NonNegativeInt = 0
     """Keep this many of the most likely tokens; 0 keeps all. Applied before `top_p`."""

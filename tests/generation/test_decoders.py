@@ -1,0 +1,136 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tiny_policies import PROMPTS, SYMBOLS, gpt2, huggingface_greedy, letters, llama, padded
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Mamba2Config,
+    Mamba2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
+
+from fairlead.core.errors import ConfigError
+from fairlead.core.seeds import Seed
+from fairlead.generation.decoders import PackedDecoder, PaddedDecoder
+from fairlead.generation.local import LocalEngine
+from fairlead.generation.sampling import Sampling
+from fairlead.models.policy import Policy
+
+OWNERS = (0, 0, 1, 2, 2, 3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("make", [llama, gpt2])
+def test_packed_and_padded_decoding_give_the_same_logits(make: Callable[[], Any]) -> None:
+    packs, pads = Policy(make(), letters()).eval(), padded(make()).eval()
+    assert packs.trunk.packs
+    fast, slow = PackedDecoder(packs), PaddedDecoder(pads)
+    random = torch.Generator().manual_seed(1)
+    left = fast.prefill(PROMPTS, OWNERS, 12)
+    right = slow.prefill(PROMPTS, OWNERS, 12)
+    for step in range(12):
+        assert left.shape == (len(left), len(SYMBOLS))
+        torch.testing.assert_close(left, right, rtol=0, atol=1e-5)
+        if step in (3, 7):
+            stay = torch.tensor([0, 2, 3] if step == 3 else [2])
+            fast.keep(stay)
+            slow.keep(stay)
+            left = left[stay]
+        tokens = torch.randint(len(SYMBOLS), (len(left),), generator=random)
+        left, right = fast.step(tokens), slow.step(tokens)
+
+
+@torch.no_grad()
+def test_equal_lengths_need_no_mask_and_no_row_moves() -> None:
+    fast = PackedDecoder(Policy(llama(), letters()).eval())
+    fast.prefill([(1, 2, 3), (1, 4, 5)], (0, 1), 2)
+    assert fast.cache.mask() is None
+    memory = [layer.keys.data_ptr() for layer in fast.cache.layers]
+    assert fast.cache.layers[0].keys.shape == (2, 2, 5, 8)
+    fast.step(torch.tensor([6, 7]))
+    fast.keep(torch.tensor([1]))
+    fast.step(torch.tensor([8]))
+    assert [layer.keys.data_ptr() for layer in fast.cache.layers] == memory
+    assert fast.cache.get_seq_length() == 5
+
+
+def bloom() -> BloomForCausalLM:
+    """Positions only through attention biases; takes no position ids."""
+    return BloomForCausalLM(
+        BloomConfig(
+            vocab_size=len(SYMBOLS),
+            hidden_size=32,
+            n_layer=2,
+            n_head=4,
+            initializer_range=0.25,
+            eos_token_id=0,
+        )
+    )
+
+
+def gemma2() -> Gemma2ForCausalLM:
+    """Capped attention, capped logits, and a sliding window of 8 in one of two layers."""
+    return Gemma2ForCausalLM(
+        Gemma2Config(
+            vocab_size=len(SYMBOLS),
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            sliding_window=8,
+            final_logit_softcapping=3.0,
+            initializer_range=0.25,
+            eos_token_id=0,
+            attn_implementation="eager",
+        )
+    )
+
+
+def mamba2() -> Mamba2ForCausalLM:
+    """No attention at all."""
+    return Mamba2ForCausalLM(
+        Mamba2Config(
+            vocab_size=len(SYMBOLS),
+            hidden_size=32,
+            state_size=8,
+            num_hidden_layers=2,
+            num_heads=8,
+            head_dim=8,
+            n_groups=1,
+            chunk_size=8,
+            eos_token_id=0,
+        )
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*runs padded")
+@pytest.mark.parametrize("make", [bloom, gemma2, mamba2])
+def test_models_that_cannot_pack_sample_all_the_same(make: Callable[[], Any]) -> None:
+    torch.manual_seed(2)
+    policy = Policy(make(), letters())
+    assert not policy.trunk.packs
+    engine = LocalEngine(policy)
+    rollouts = engine.sample(PROMPTS, Sampling(max_new_tokens=16, temperature=0), n=1, seed=Seed(0))
+    for rollout in rollouts:
+        assert rollout.tokens == huggingface_greedy(policy, rollout.prompt, 16)
+
+
+def test_a_window_bounds_packed_sequences() -> None:
+    config = MistralConfig(**llama(sliding_window=24).config.to_dict() | {"model_type": "mistral"})
+    torch.manual_seed(0)
+    policy = Policy(MistralForCausalLM(config), letters())
+    assert policy.trunk.packs
+    engine = LocalEngine(policy)
+    greedy = Sampling(max_new_tokens=20, temperature=0)
+    (rollout,) = engine.sample(PROMPTS[:1], greedy, n=1, seed=Seed(0))
+    assert rollout.tokens == huggingface_greedy(policy, PROMPTS[0], 20)
+    with pytest.raises(ConfigError, match="at most 24 tokens"):
+        engine.sample(PROMPTS, greedy, n=1, seed=Seed(0))

@@ -1,0 +1,100 @@
+"""Tiny random policies and an independent greedy decoder to compare with."""
+
+import copy
+import string
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from fairlead.models.policy import Policy
+
+SYMBOLS = ["$", "^", *string.ascii_lowercase, " ", ".", ",", "\n"]
+EOS, BOS = 0, 1
+CONTEXT = 96
+
+PROMPTS = ((1, 5, 9, 4), (1, 7), (1, 3, 3, 8, 20, 11, 6, 2, 17), (1, 12, 13, 14))
+
+
+def letters() -> PreTrainedTokenizerFast:
+    """One token per character."""
+    tokenizer = Tokenizer(models.BPE({s: i for i, s in enumerate(SYMBOLS)}, []))
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="$", bos_token="^", pad_token="$"
+    )
+
+
+def llama(**changes: Any) -> LlamaForCausalLM:
+    """Two layers, grouped heads; weights large enough for its distributions to be uneven."""
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "vocab_size": len(SYMBOLS),
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.25,
+        "eos_token_id": EOS,
+        "bos_token_id": BOS,
+    }
+    return LlamaForCausalLM(LlamaConfig(**settings | changes))
+
+
+def gpt2() -> GPT2LMHeadModel:
+    """Learned absolute positions."""
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(SYMBOLS),
+            n_positions=CONTEXT,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            initializer_range=0.25,
+            eos_token_id=EOS,
+            bos_token_id=BOS,
+        )
+    )
+
+
+def padded(model: Any) -> Policy:
+    """A policy forced onto the padded path."""
+    policy = Policy(model, letters())
+    policy.trunk.packs = False
+    model.set_attn_implementation("sdpa")
+    return policy
+
+
+MAKERS: dict[str, Callable[[], Policy]] = {
+    "llama": lambda: Policy(llama(), letters()),
+    "gpt2": lambda: Policy(gpt2(), letters()),
+    "padded llama": lambda: padded(llama()),
+    "padded gpt2": lambda: padded(gpt2()),
+}
+
+
+def huggingface_greedy(policy: Policy, prompt: tuple[int, ...], tokens: int) -> tuple[int, ...]:
+    """What `generate` of transformers says, for one prompt without padding."""
+    twin = copy.deepcopy(policy.model).eval()
+    if policy.trunk.packs:
+        twin.set_attn_implementation("sdpa")
+    ids = torch.tensor([prompt])
+    out = twin.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=tokens,
+        pad_token_id=EOS,
+    )
+    return tuple(out[0, len(prompt) :].tolist())
