@@ -27,18 +27,22 @@ class Tree:
         return self.prefix + sum(self.branches)
 
 
+Count = int | float
+"""Whole on one process; a float once added over ranks."""
+
+
 @dataclass(frozen=True)
 class Totals:
     """Counts of one optimizer step over all microbatches and ranks: the only divisors of a loss."""
 
-    sequences: float = 0.0
-    rows: float = 0.0
+    sequences: Count = 0
+    rows: Count = 0
     """Tokens that carry loss."""
-    groups: float = 0.0
+    groups: Count = 0
     """Comparisons or rankings."""
-    pretraining_rows: float = 0.0
+    pretraining_rows: Count = 0
     """Tokens of text mixed in from pretraining data."""
-    tokens: float = 0.0
+    tokens: Count = 0
     """Tokens computed, for speed."""
 
     def __add__(self, other: "Totals") -> "Totals":
@@ -121,7 +125,7 @@ class PreferenceBatch(Moves):
         return Totals(
             sequences=self.packed.sequences,
             rows=self.packed.rows.shape[0],
-            groups=float(self.weight.sum()),
+            groups=float(self.weight.sum(dtype=torch.float64)),
             tokens=self.packed.input_ids.shape[0],
         )
 
