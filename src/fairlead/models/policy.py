@@ -21,13 +21,16 @@ def without_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    config: Any = getattr(model, "config", None)
-    for name in ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop", "hidden_dropout"):
-        if hasattr(config, name):
-            setattr(config, name, 0.0)
-    for module in model.modules():
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # pyright: ignore
+        _zero_dropouts(module)
+    if hasattr(model, "config"):
+        _zero_dropouts(model.config)
+
+
+def _zero_dropouts(holder: Any) -> None:
+    """Many models keep probabilities as plain numbers, on their modules or read from the config."""
+    for name, value in vars(holder).items():
+        if "drop" in name and isinstance(value, float):
+            setattr(holder, name, 0.0)
 
 
 class Policy(nn.Module):
@@ -143,6 +146,8 @@ class Policy(nn.Module):
             return False
         hidden = torch.linspace(-4, 4, 3 * head.in_features, device=head.weight.device)
         hidden = hidden.reshape(3, -1).to(head.weight.dtype)
+        # Logits of 100: a cap (30 or 50 as a rule) shows even where the weights are small.
+        hidden = hidden * (100 / (hidden @ head.weight.T).abs().max().clamp(min=1e-6))
         own = self._logits(hidden)
         return torch.allclose(own, hidden @ head.weight.T, rtol=1e-3, atol=1e-3)
 
@@ -160,28 +165,34 @@ class Policy(nn.Module):
             self.value_head.bias.data.copy_(critic.head.bias.data - critic.offset)
 
 
-class _Ready:
-    """Stands in for a trunk whose hidden states are already there."""
+class _Answer:
+    """Output of a trunk whose hidden states are already there."""
 
     def __init__(self, hidden: Tensor) -> None:
-        self.hidden = hidden
+        self.last_hidden_state = hidden
 
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        from transformers.modeling_outputs import BaseModelOutputWithPast
+    def __getitem__(self, index: int | slice) -> Any:
+        return (self.last_hidden_state,)[index]
 
-        return BaseModelOutputWithPast(last_hidden_state=self.hidden)  # pyright: ignore
+    def __getattr__(self, name: str) -> None:
+        """Whatever else a model hands on (caches, attentions, router logits) is not there."""
 
 
 @contextmanager
 def _answering(trunk: nn.Module, hidden: Tensor) -> Iterator[None]:
     """Makes a trunk answer with given hidden states, so that only the model's head runs."""
-    trunk.forward, original = _Ready(hidden), trunk.forward
+    # Some models call the decoder within their trunk, past the trunk itself.
+    parts = [part for part in (trunk, getattr(trunk, "decoder", None)) if part is not None]
+    before = [part.__dict__.get("forward") for part in parts]
+    for part in parts:
+        part.forward = lambda *_, **__: _Answer(hidden)
     try:
         yield
     finally:
-        trunk.forward = original
-        if "forward" in trunk.__dict__:
-            del trunk.__dict__["forward"]
+        for part, own in zip(parts, before, strict=True):
+            del part.__dict__["forward"]
+            if own is not None:
+                part.forward = own
 
 
 class RewardModel(nn.Module):
