@@ -10,6 +10,7 @@ from tiny_models import (
     FAMILIES,
     HEAD_IS_MORE,
     LLAMA_LIKE,
+    MIXED_SIZES,
     PAIRS,
     RUN_PADDED,
     gemma2,
@@ -25,17 +26,12 @@ from transformers import MistralConfig, MistralForCausalLM
 from fairlead.core.errors import ConfigError
 from fairlead.data.batches import pack, preference_batch
 from fairlead.data.chat import Item
-from fairlead.models.attention import SMALL
 from fairlead.models.policy import Policy
 from fairlead.objectives import Need, Scores
 from fairlead.objectives.dpo import DPO
 
 LOGPS = frozenset({Need.LOGPS})
-MIXED = [
-    *PAIRS,
-    *items([(SMALL // 2, (50, 60)), (5, (SMALL + 10, 3)), (SMALL + 30, (4, 8, 2)), (3, (2, 2))]),
-]
-"""Short trees, long prompts and long replies in one pack."""
+MIXED = items(MIXED_SIZES)
 RANKINGS = items([(7, (3, 5, 2, 6)), (4, (1, 4, 4, 2))])
 
 every_family = pytest.mark.parametrize("family", FAMILIES)

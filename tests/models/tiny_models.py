@@ -33,6 +33,7 @@ from transformers import (
 
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import Item
+from fairlead.models.attention import SMALL
 
 SYMBOLS = ["<eos>", "<bos>", *string.ascii_lowercase, " ", ".", ",", "\n"]
 EOS, BOS = 0, 1
@@ -158,7 +159,16 @@ def items(
     ]
 
 
-PAIRS = items([(6, (4, 7)), (1, (3, 1)), (11, (2, 9))])
+PAIR_SIZES = [(6, (4, 7)), (1, (3, 1)), (11, (2, 9))]
+MIXED_SIZES = [
+    *PAIR_SIZES,
+    (SMALL // 2, (50, 60)),
+    (5, (SMALL + 10, 3)),
+    (SMALL + 30, (4, 8, 2)),
+    (3, (2, 2)),
+]
+"""Short trees, long prompts and long replies in one pack."""
+PAIRS = items(PAIR_SIZES)
 
 
 def padded_batch(chosen: Sequence[Item]) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
