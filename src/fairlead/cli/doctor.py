@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from fairlead.core.allocator import SWITCH, tunable
 from fairlead.lineage.environment import code_version, library_versions
 
 GIB = 2**30
@@ -17,7 +18,6 @@ LEAST_MEMORY_GIB = 4.0
 """Memory below which even the quickstart may be killed."""
 
 _CGROUP = Path("/sys/fs/cgroup")
-_CPU_ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(64 * 2**20)}
 
 
 class _Frozen(BaseModel):
@@ -169,15 +169,11 @@ def _allocator_hints(cuda: bool) -> list[str]:
         return [setting or "set PYTORCH_ALLOC_CONF=expandable_segments:True against fragmentation"]
     if os.environ.get("LD_PRELOAD"):
         return [f"LD_PRELOAD={os.environ['LD_PRELOAD']}"]
-    if platform.libc_ver()[0] != "glibc":
-        return []
-    missing = [f"{k}={v}" for k, v in _CPU_ALLOCATOR.items() if k not in os.environ]
-    if missing:
-        return [
-            f"set {' '.join(missing)}: glibc then keeps freed memory, "
-            "which spares a page fault for every large tensor of every step"
-        ]
-    return ["glibc keeps freed memory"]
+    if tunable():
+        return [f"Fairlead makes glibc keep freed memory while it trains ({SWITCH}=0 turns it off)"]
+    if os.environ.get(SWITCH) == "0":
+        return [f"unset {SWITCH}: every large tensor of every step now costs page faults"]
+    return []
 
 
 def _warnings(

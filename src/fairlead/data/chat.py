@@ -74,7 +74,7 @@ class ChatFormat:
                 remedy="set eos_token in tokenizer_config.json to the token that ends a turn",
             )
         self.tokenizer = tokenizer
-        self.eos: int = tokenizer.eos_token_id
+        self.eos = int(str(tokenizer.eos_token_id))
 
     def prompt_ids(self, prompt: Prompt) -> Ids:
         """Tokens of a prompt, up to and including the marker that invites the reply."""
@@ -99,7 +99,7 @@ class ChatFormat:
             ids = self.tokenizer.apply_chat_template(
                 turns, add_generation_prompt=invite, tokenize=True, return_dict=False
             )
-            return tuple(ids)
+            return tuple(map(int, ids))  # pyright: ignore[reportArgumentType]
         ids = self.tokenizer(plain_text(messages, invite=invite))["input_ids"]
         while ids and ids[-1] == self.eos:
             ids = ids[:-1]

@@ -28,11 +28,13 @@ a small masked block costs less than many calls on tiny ones."""
 
 @dataclass(frozen=True)
 class Segment:
-    """Queries that attend to the same keys; `mask` is None where they attend causally."""
+    """Neighbouring tokens that attend to themselves and to at most one earlier segment."""
 
-    queries: slice
-    keys: tuple[slice, ...]
+    length: int
+    prefix: int | None
+    """Index of the earlier segment they also attend to."""
     mask: Tensor | None
+    """None where they attend causally to themselves alone."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Layout:
     """How a pack attends."""
 
     segments: tuple[Segment, ...]
+    """One behind the other they make up the pack."""
     longest: int
     """Longest sequence, prefix included, in tokens."""
 
@@ -74,7 +77,7 @@ def layout(packed: Packed, *, causal: bool = True) -> Layout:
             segments.append(_block(block, causal, device))
             block = []
         if tree.length > SMALL:
-            segments += _long_tree(tree, causal, device)
+            segments += _long_tree(tree, len(segments), causal, device)
         else:
             block.append(tree)
     if block:
@@ -85,40 +88,34 @@ def layout(packed: Packed, *, causal: bool = True) -> Layout:
 
 def _block(trees: Sequence[Tree], causal: bool, device: torch.device) -> Segment:
     first, last = trees[0], trees[-1]
-    where = slice(first.start, last.start + last.length)
+    length = last.start + last.length - first.start
     if len(trees) == 1 and causal and len(first.branches) == 1:
-        return Segment(where, (where,), None)
-    mask = torch.zeros(where.stop - where.start, where.stop - where.start, dtype=torch.bool)
+        return Segment(length, None, None)
+    mask = torch.zeros(length, length, dtype=torch.bool)
     for tree in trees:
         start = tree.start - first.start
         shared = slice(start, start + tree.prefix)
         mask[shared, shared] = True
         position = shared.stop
-        for length in tree.branches:
-            branch = slice(position, position + length)
+        for own in tree.branches:
+            branch = slice(position, position + own)
             mask[branch, shared] = True
             mask[branch, branch] = True
             position = branch.stop
-    return Segment(where, (where,), (mask.tril() if causal else mask).to(device))
+    return Segment(length, None, (mask.tril() if causal else mask).to(device))
 
 
-def _long_tree(tree: Tree, causal: bool, device: torch.device) -> list[Segment]:
-    shared = slice(tree.start, tree.start + tree.prefix)
+def _long_tree(tree: Tree, place: int, causal: bool, device: torch.device) -> list[Segment]:
+    """Segments of a tree by itself; the first has index `place` in its layout."""
     if len(tree.branches) == 1 and causal:
-        whole = slice(tree.start, tree.start + tree.length)
-        return [Segment(whole, (whole,), None)]
-    segments = [Segment(shared, (shared,), None)] if tree.prefix else []
-    position = shared.stop
+        return [Segment(tree.length, None, None)]
+    if not tree.prefix and causal:
+        return [Segment(length, None, None) for length in tree.branches]
+    segments = [Segment(tree.prefix, None, None)] if tree.prefix else []
     for length in tree.branches:
-        branch = slice(position, position + length)
-        keys = (shared, branch) if tree.prefix else (branch,)
-        if causal and not tree.prefix:
-            mask = None
-        else:
-            mask = torch.ones(length, tree.prefix + length, dtype=torch.bool, device=device)
-            mask = mask.tril(tree.prefix) if causal else mask
-        segments.append(Segment(branch, keys, mask))
-        position = branch.stop
+        mask = torch.ones(length, tree.prefix + length, dtype=torch.bool, device=device)
+        mask = mask.tril(tree.prefix) if causal else mask
+        segments.append(Segment(length, place if tree.prefix else None, mask))
     return segments
 
 
@@ -156,26 +153,28 @@ def packed_attention(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    # Split once: the gradient of a split is one concatenation, that of every slice a whole tensor.
+    lengths = [segment.length for segment in state.segments]
+    queries, keys, values = (x.split(lengths, dim=2) for x in (query, key, value))
     parts = [
         F.scaled_dot_product_attention(
-            query[:, :, segment.queries],
-            _taken(key, segment.keys),
-            _taken(value, segment.keys),
+            queries[place],
+            _with_prefix(keys, place, segment),
+            _with_prefix(values, place, segment),
             attn_mask=segment.mask,
             is_causal=segment.mask is None,
             dropout_p=dropout,
             scale=scaling,
         )
-        for segment in state.segments
+        for place, segment in enumerate(state.segments)
     ]
-    out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-    return out.transpose(1, 2), None
+    return torch.cat(parts, dim=2).transpose(1, 2), None
 
 
-def _taken(x: Tensor, where: tuple[slice, ...]) -> Tensor:
-    if len(where) == 1:
-        return x[:, :, where[0]]
-    return torch.cat([x[:, :, part] for part in where], dim=2)
+def _with_prefix(pieces: Sequence[Tensor], place: int, segment: Segment) -> Tensor:
+    """The segment's own piece of keys or values, behind that of its prefix."""
+    own = pieces[place]
+    return own if segment.prefix is None else torch.cat([pieces[segment.prefix], own], dim=2)
 
 
 def _decode(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -30,6 +31,7 @@ from fairlead.core.seeds import Seed
 from fairlead.models.policy import Policy, RewardModel
 
 CARD = "fairlead.json"
+ADAPTER = "adapter"
 
 
 class Lora(BaseModel):
@@ -128,10 +130,8 @@ def new_reward_model(
         dtype: precision of the weights.
     """
     config = _loaded(path, lambda: AutoConfig.from_pretrained(str(path)))
-    if pooling == "auto":
-        how: Literal["last", "mean"] = "last" if _is_causal(config) else "mean"
-    else:
-        how = pooling
+    natural: Literal["last", "mean"] = "last" if _is_causal(config) else "mean"
+    how = natural if pooling == "auto" else pooling
     card = _card(path)
     if card is None and how == "last":
         whole = _loaded(path, lambda: AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype))
@@ -162,9 +162,18 @@ def load_reward_model(path: str | Path, *, dtype: torch.dtype = torch.float32) -
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
-    """Saves a policy so that `AutoModelForCausalLM.from_pretrained(folder)` loads it."""
+    """Saves a policy so that `AutoModelForCausalLM.from_pretrained(folder)` loads it.
+
+    Adapters are added into the weights, so that whatever comes next needs neither peft nor the
+    folder they were trained on; as they are, they lie in `adapter/`.
+    """
     with whole_folder(folder) as temporary, _write_errors():
-        policy.model.save_pretrained(temporary)
+        if policy.adapts:
+            policy.model.save_pretrained(temporary / ADAPTER)
+            merged = _merged(policy.model)
+            policy.model.get_base_model().save_pretrained(temporary, state_dict=merged)
+        else:
+            policy.model.save_pretrained(temporary)
         policy.tokenizer.save_pretrained(temporary)
         extra = _own_parameters(policy)
         if extra:
@@ -201,7 +210,9 @@ def restore(module: Policy | RewardModel, folder: Path) -> None:
         if isinstance(module, Policy) and module.adapts:
             from peft.utils.save_and_load import load_peft_weights, set_peft_model_state_dict
 
-            set_peft_model_state_dict(module.model, load_peft_weights(str(folder), device="cpu"))
+            set_peft_model_state_dict(
+                module.model, load_peft_weights(str(folder / ADAPTER), device="cpu")
+            )
         else:
             saved = kind.from_pretrained(folder, dtype=dtype)
             module.model.load_state_dict(saved.state_dict())
@@ -225,6 +236,23 @@ def require_same_base(reward_model: RewardModel, policy: Policy, *, allowed: boo
             got=f"base {reward_model.base[:12]}",
             remedy="train a reward model on this policy's base, or set allow_other_base: true",
         )
+
+
+@torch.no_grad()
+def _merged(model: PeftModel) -> dict[str, torch.Tensor]:
+    """Weights of the base model with its adapters added in, one layer at a time."""
+    inner: Any = model.get_base_model()
+    weights = {
+        name.replace(".base_layer.", "."): weight
+        for name, weight in inner.state_dict().items()
+        if ".lora_" not in name
+    }
+    for name, layer in inner.named_modules():
+        if isinstance(layer, LoraLayer):
+            change: Any = layer
+            weight = weights[f"{name}.weight"]
+            weights[f"{name}.weight"] = weight + change.get_delta_weight("default")
+    return weights
 
 
 def _own_parameters(module: nn.Module) -> dict[str, torch.Tensor]:

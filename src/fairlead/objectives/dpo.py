@@ -36,7 +36,7 @@ class DPO(Objective):
     kind: Literal["dpo"] = "dpo"
     beta: PositiveFloat = 0.1
     """Strength of the pull towards the reference; larger stays closer."""
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """Assumed probability that a label is flipped (conservative DPO)."""
 
     def __call__(self, scores: Scores, batch: PreferenceBatch, totals: Totals) -> Loss:

@@ -74,7 +74,7 @@ class PPO(Objective):
     """How far a value may move from its old prediction within one rollout batch."""
     value_coefficient: NonNegativeFloat = 0.1
     """Weight of the value loss (Ziegler et al. 2019)."""
-    pretraining_coefficient: NonNegativeFloat = Field(27.8)
+    pretraining_coefficient: NonNegativeFloat = Field(default=27.8)
     """Weight of the mean log-likelihood of pretraining text, where the source mixes some in."""
 
     def __call__(self, scores: Scores, batch: RolloutBatch, totals: Totals) -> Loss:

@@ -1,5 +1,6 @@
 """The shape of a stage: frozen settings that name their inputs, and the work."""
 
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,13 @@ class Context:
         return Path(reference)
 
     def model(self, reference: str) -> str:
-        """`@stage` as that stage's model folder; `@stage/x` as named; else a path or hub name."""
+        """Where a model is: `@stage` is that stage's model, `@stage/x` a folder of it.
+
+        `package:NAME/FOLDER` is a folder inside an installed Python package that carries a model;
+        anything else is a path or a hub name.
+        """
+        if reference.startswith("package:"):
+            return str(packaged(reference.removeprefix("package:")))
         if not reference.startswith("@"):
             return reference
         path = self.path(reference)
@@ -51,7 +58,7 @@ class Stage(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model_fields_files: ClassVar[tuple[str, ...]] = ()
+    file_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that name a path or hub name when they do not start with `@`."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -69,12 +76,33 @@ class Stage(BaseModel, ABC):
 
     def files(self) -> list[Path]:
         """Local files and folders outside the run that it reads."""
-        named = (getattr(self, field) for field in self.model_fields_files)
-        return [Path(v) for v in named if v and not v.startswith("@") and Path(v).exists()]
+        named = [getattr(self, field) for field in self.file_fields]
+        paths = [
+            packaged(v.removeprefix("package:")) if v.startswith("package:") else Path(v)
+            for v in named
+            if v and not v.startswith("@")
+        ]
+        return [path for path in paths if path.exists()]
 
     def settings(self) -> dict[str, Any]:
         """Its settings as JSON values."""
         return self.model_dump(mode="json")
+
+
+def packaged(reference: str) -> Path:
+    """A folder inside an installed Python package, named as `package/folder`.
+
+    Raises:
+        ConfigError: the package is not installed.
+    """
+    package, _, inside = reference.partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ConfigError(
+            f"the Python package {package} is not installed",
+            remedy=f"pip install {package.replace('_', '-')}, or name a model with model.path=...",
+        )
+    return Path(found.origin).parent / inside
 
 
 def require_path(value: str | None, key: str) -> str:

@@ -47,7 +47,7 @@ class Annotator(BaseModel):
     `sycophantic`: adds `strength` to a reply that confirms what the user has wrong."""
     temperature: PositiveFloat = 0.5
     """Noise, in units of worth: a lead of one temperature is preferred 73 % of the time."""
-    strength: float = Field(1.0, ge=0)
+    strength: float = Field(default=1.0, ge=0)
     """Weight of the fault, in units of worth; unused by `none`, `random` and `inverted`."""
 
     def probability(self, world: World, prompt: Prompt, a: str, b: str) -> float:

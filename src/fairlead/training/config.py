@@ -22,9 +22,9 @@ class TrainConfig(BaseModel):
     learning_rate: PositiveFloat = 1e-5
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     """What the rate does after the warm-up."""
-    warmup: float = Field(0.05, ge=0, lt=1)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises from zero."""
-    final_rate: float = Field(0.1, ge=0, le=1)
+    final_rate: float = Field(default=0.1, ge=0, le=1)
     """Share of the learning rate that is left at the end (cosine and linear)."""
     weight_decay: NonNegativeFloat = 0.0
     betas: tuple[float, float] = (0.9, 0.95)

@@ -61,9 +61,9 @@ class RolloutConfig(BaseModel):
     """Optimizer steps per pass."""
     sampling: Sampling = Sampling(max_new_tokens=64)
     kl: KLControl = KLControl()
-    gamma: float = Field(1.0, gt=0, le=1)
+    gamma: float = Field(default=1.0, gt=0, le=1)
     """Discount per token."""
-    lam: float = Field(0.95, ge=0, le=1)
+    lam: float = Field(default=0.95, ge=0, le=1)
     """Trace decay of generalised advantage estimation."""
     whiten_advantages: bool = True
     """Advantages get mean 0 and variance 1 over the whole rollout batch."""

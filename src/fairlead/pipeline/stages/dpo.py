@@ -36,7 +36,7 @@ class DPOStage(Stage):
     """Longest prompt plus reply, in tokens; longer prompts lose their beginning."""
     lora: Lora | None = None
     """Train adapters instead of all weights; the reference is the model without them."""
-    model_fields_files: ClassVar[tuple[str, ...]] = ("model", "reference", "data", "test")
+    file_fields: ClassVar[tuple[str, ...]] = ("model", "reference", "data", "test")
 
     def run(self, context: Context) -> StageResult:
         """Scores the reference once, trains, and measures on held-out pairs."""

@@ -28,7 +28,7 @@ class LabelStage(Stage):
     """Prompts of the training comparisons."""
     test: str
     """Prompts of the held-out comparisons."""
-    samples: PositiveInt = Field(4, ge=2)
+    samples: PositiveInt = Field(default=4, ge=2)
     """Replies per prompt."""
     pairs: PositiveInt = 2
     """Pairs judged per prompt."""

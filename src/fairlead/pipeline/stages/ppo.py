@@ -38,7 +38,7 @@ class PPOStage(Stage):
     """Use a reward model that was trained for another base model."""
     require_eos: bool = True
     """Stop when no reply of the first rollout batch ends."""
-    model_fields_files: ClassVar[tuple[str, ...]] = ("model", "reward", "data", "pretraining")
+    file_fields: ClassVar[tuple[str, ...]] = ("model", "reward", "data", "pretraining")
 
     def run(self, context: Context) -> StageResult:
         """Trains; prompts that leave no room for a reply are counted."""

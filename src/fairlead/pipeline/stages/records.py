@@ -24,7 +24,7 @@ class RecordsStage(Stage):
     """Stop at the first malformed row instead of counting it."""
     parts: dict[str, float] = Field(default={"train": 0.8, "test": 0.2})
     """Name and share of each part; grouped by the first user turn."""
-    model_fields_files: ClassVar[tuple[str, ...]] = ("path",)
+    file_fields: ClassVar[tuple[str, ...]] = ("path",)
 
     def run(self, context: Context) -> StageResult:
         """Writes one file per part and reports what was found and left out."""

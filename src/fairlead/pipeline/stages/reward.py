@@ -33,7 +33,7 @@ class RewardStage(Stage):
     """Longest prompt plus reply, in tokens; longer prompts lose their beginning."""
     pooling: Literal["auto", "last", "mean"] = "auto"
     """How a sequence becomes one vector: the last token (decoders) or the mean (encoders)."""
-    model_fields_files: ClassVar[tuple[str, ...]] = ("model", "data", "test")
+    file_fields: ClassVar[tuple[str, ...]] = ("model", "data", "test")
 
     def run(self, context: Context) -> StageResult:
         """Trains, centres the score, and measures accuracy beside length-only baselines."""

@@ -35,7 +35,7 @@ class SFTStage(Stage):
     """Longest prompt plus reply, in tokens; longer prompts lose their beginning."""
     lora: Lora | None = None
     """Train adapters instead of all weights."""
-    model_fields_files: ClassVar[tuple[str, ...]] = ("model", "data", "test")
+    file_fields: ClassVar[tuple[str, ...]] = ("model", "data", "test")
 
     def run(self, context: Context) -> StageResult:
         """Trains, then measures on the held-out replies."""

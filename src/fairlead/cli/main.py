@@ -1,0 +1,351 @@
+"""The `fairlead` command: parses, calls, prints. Everything it does is a function elsewhere."""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from fairlead import __version__
+from fairlead.core.errors import FairleadError
+
+app = typer.Typer(
+    help="Align language models with people's preferences and measure whether it worked.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+evaluate_app = typer.Typer(help="Measure a trained model.", no_args_is_help=True)
+train_app = typer.Typer(help="Train one stage from files.", no_args_is_help=True)
+app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(train_app, name="train")
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Settings as a.b=value.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+Seed = Annotated[int, typer.Option("--seed", help="Root of everything random.")]
+
+
+def for_people(function: Callable[P, R]) -> Callable[P, R]:
+    """Shows Fairlead's own errors as text and leaves with status 1; other errors are bugs."""
+
+    @functools.wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except FairleadError as error:
+            err.print(f"[bold red]error[/]: {_escaped(str(error))}", highlight=False)
+            raise typer.Exit(1) from error
+
+    return command
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _quiet() -> None:
+    """Libraries' progress bars and notices stay out of the way of ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Align language models with people's preferences and measure whether it worked."""
+
+
+@app.command()
+@for_people
+def quickstart(seed: Seed = 0, out_dir: Out = None, resume: Resume = False) -> None:
+    """Run the whole loop on a small world: SFT, reward model, DPO, PPO, best-of-n, report."""
+    _quiet()
+    from fairlead.pipeline.quickstart import quickstart as recipe
+
+    folder = out_dir or Path("runs") / f"quickstart-{seed}"
+    _run(recipe(seed), folder, resume)
+    _summary(folder)
+
+
+@app.command()
+@for_people
+def run(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
+    overrides: Overrides = None,
+    out_dir: Out = None,
+    resume: Resume = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved plan and its cost; run nothing.")
+    ] = False,
+) -> None:
+    """Run a recipe; stages that are unchanged are not run again."""
+    _quiet()
+    from fairlead.pipeline.plan import plan
+    from fairlead.pipeline.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    folder = out_dir or Path("runs") / loaded.name
+    if dry_run:
+        out.print(plan(loaded, folder))
+        return
+    _run(loaded, folder, resume)
+    _summary(folder)
+
+
+def _run(recipe: Any, folder: Path, resume: bool) -> None:
+    from fairlead.pipeline.runner import run_recipe
+
+    page = run_recipe(recipe, folder, resume=resume, say=lambda line: err.print(_escaped(line)))
+    out.print(f"report: {page}")
+
+
+def _summary(folder: Path) -> None:
+    from fairlead.report import report_json
+
+    for estimate in report_json(folder)["estimates"]:
+        numbers = [estimate[k] for k in ("value", "low", "high")]
+        value, low, high = ("-" if n is None else f"{n:.3f}" for n in numbers)
+        out.print(
+            f"{estimate['name']:<34} {value:>8}  [{low}, {high}]  n={estimate['n']}".replace(
+                "[", r"\["
+            )
+        )
+
+
+@app.command()
+@for_people
+def verify(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False
+) -> None:
+    """Check every file of a run against its recorded hashes, from the policy back to the data."""
+    from fairlead.lineage import verify as verify_run
+
+    result = verify_run(run_dir)
+    if as_json:
+        _print_json({**result.model_dump(mode="json"), "ok": result.ok})
+    else:
+        out.print(str(result), markup=False)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+@for_people
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False
+) -> None:
+    """Write the report of a run as one HTML page, or print its numbers."""
+    from fairlead.report import report_json, write_report
+
+    if as_json:
+        _print_json(report_json(run_dir))
+    else:
+        out.print(str(write_report(run_dir)), markup=False)
+
+
+@app.command()
+@for_people
+def inspect(
+    data: Annotated[str, typer.Argument(help="File, folder or hub name.")],
+    format: Annotated[str, typer.Option(help="Format; auto goes by the fields.")] = "auto",
+    strict: Annotated[bool, typer.Option(help="Stop at the first malformed row.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what is in a data set: counts, lengths, duplicates, ties, how often longer wins."""
+    from fairlead.data.inspect import inspect as inspect_data
+    from fairlead.data.inspect import render
+    from fairlead.data.readers import read
+
+    inspection = inspect_data(read(data, format, strict=strict))
+    if as_json:
+        _print_json(inspection.model_dump(mode="json"))
+    else:
+        out.print(render(inspection))
+
+
+@app.command()
+@for_people
+def doctor(as_json: Json = False) -> None:
+    """Say which versions and devices are here, what is missing, and what to do about it."""
+    from fairlead.cli.doctor import doctor as diagnose
+    from fairlead.cli.doctor import render
+
+    diagnosis = diagnose()
+    if as_json:
+        _print_json(diagnosis.model_dump(mode="json"))
+    else:
+        out.print(render(diagnosis), markup=False)
+
+
+@app.command()
+@for_people
+def generate(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of a policy.")],
+    prompts: Annotated[list[str] | None, typer.Argument(help="What to ask; else --data.")] = None,
+    data: Annotated[str | None, typer.Option(help="Records whose prompts are answered.")] = None,
+    n: Annotated[int, typer.Option(help="Replies per prompt.")] = 1,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest reply, in tokens.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="Keep this much probability.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Keep so many tokens; 0 keeps all.")] = 0,
+    stop: Annotated[list[str] | None, typer.Option(help="Text that ends a reply.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Sample replies from a policy."""
+    _quiet()
+    from fairlead.cli.generate import replies
+
+    asked = replies(
+        model,
+        prompts or [],
+        data,
+        n=n,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        stop=tuple(stop or ()),
+    )
+    if as_json:
+        _print_json(asked)
+        return
+    for row in asked:
+        out.print(f"> {row['prompt']}", markup=False, style="bold")
+        for text in row["replies"]:
+            out.print(text, markup=False)
+
+
+@evaluate_app.command("reward")
+@for_people
+def evaluate_reward(
+    checkpoint: Annotated[str, typer.Argument(help="Folder of a reward model.")],
+    data: Annotated[str, typer.Argument(help="Comparisons: file, folder or hub name.")],
+    format: Annotated[str, typer.Option(help="Format; auto goes by the fields.")] = "auto",
+    max_length: Annotated[int, typer.Option(help="Longest prompt plus reply, in tokens.")] = 512,
+    as_json: Json = False,
+) -> None:
+    """Accuracy of a reward model on comparisons, by subset, beside length-only baselines."""
+    _quiet()
+    from fairlead.cli.evaluate import reward_accuracy, show
+
+    measured = reward_accuracy(checkpoint, data, format=format, max_length=max_length)
+    if as_json:
+        _print_json(measured)
+    else:
+        out.print(show(measured))
+
+
+def _train(
+    kind: str,
+    model: str,
+    data: str,
+    folder: Path | None,
+    seed: int,
+    resume: bool,
+    settings: list[str],
+) -> None:
+    _quiet()
+    from fairlead.pipeline.single import single_stage
+
+    recipe = single_stage(kind, model=model, data=data, seed=seed, settings=settings)
+    _run(recipe, folder or Path("runs") / recipe.name, resume)
+
+
+Model = Annotated[str, typer.Option("--model", help="Folder or hub name to start from.")]
+Data = Annotated[str, typer.Option("--data", help="File, folder or hub name.")]
+Settings = Annotated[
+    list[str] | None, typer.Argument(help="Settings of the stage, e.g. train.learning_rate=1e-5.")
+]
+
+
+@train_app.command("sft")
+@for_people
+def train_sft(
+    model: Model,
+    data: Data,
+    settings: Settings = None,
+    out_dir: Out = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Fine-tune on demonstrations, chosen replies or best-ranked ones."""
+    _train("sft", model, data, out_dir, seed, resume, settings or [])
+
+
+@train_app.command("reward")
+@for_people
+def train_reward(
+    model: Model,
+    data: Data,
+    settings: Settings = None,
+    out_dir: Out = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Fit a reward model to comparisons or rankings."""
+    _train("reward", model, data, out_dir, seed, resume, settings or [])
+
+
+@train_app.command("dpo")
+@for_people
+def train_dpo(
+    model: Model,
+    data: Data,
+    settings: Settings = None,
+    out_dir: Out = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Optimise a policy directly on comparisons."""
+    _train("dpo", model, data, out_dir, seed, resume, settings or [])
+
+
+@train_app.command("ppo")
+@for_people
+def train_ppo(
+    model: Model,
+    data: Data,
+    reward: Annotated[str, typer.Option("--reward", help="Folder of a reward model.")],
+    settings: Settings = None,
+    out_dir: Out = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Optimise a policy against a reward model."""
+    chosen = [f"reward={json.dumps(reward)}", *(settings or [])]
+    _train("ppo", model, data, out_dir, seed, resume, chosen)
+
+
+if __name__ == "__main__":
+    app()

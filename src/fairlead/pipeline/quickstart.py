@@ -1,0 +1,94 @@
+"""The first run: the whole loop on the assistant testbed, on a CPU, with nothing to download."""
+
+from fairlead.generation.sampling import Sampling
+from fairlead.objectives.dpo import DPO
+from fairlead.objectives.ppo import PPO
+from fairlead.pipeline.recipe import Recipe
+from fairlead.pipeline.stages import (
+    DPOStage,
+    EvaluateStage,
+    LabelStage,
+    PPOStage,
+    RewardStage,
+    SFTStage,
+    TestbedStage,
+)
+from fairlead.testbeds.annotators import Annotator
+from fairlead.training.config import TrainConfig
+from fairlead.training.rollouts import KLControl, RolloutConfig
+
+SAMPLING = Sampling(max_new_tokens=24)
+
+
+def quickstart(seed: int = 0) -> Recipe:
+    """Pretrain, SFT, label, reward model, then PPO, DPO and best-of-n side by side."""
+    return Recipe(
+        name="quickstart",
+        seed=seed,
+        stages=(
+            TestbedStage(name="world"),
+            SFTStage(
+                name="pretrain",
+                model="@world",
+                data="@world/corpus.jsonl",
+                train=TrainConfig(batch_size=16, epochs=2, learning_rate=2e-3, log_every=10),
+            ),
+            SFTStage(
+                name="sft",
+                model="@pretrain",
+                data="@world/demonstrations.jsonl",
+                train=TrainConfig(batch_size=64, learning_rate=1e-3),
+            ),
+            LabelStage(
+                name="label",
+                policy="@sft",
+                train="@world/train.jsonl",
+                test="@world/test.jsonl",
+                annotators=(
+                    Annotator(name="careful", temperature=0.5),
+                    Annotator(name="likes-length", fault="length", temperature=0.5),
+                ),
+                sampling=SAMPLING,
+            ),
+            RewardStage(
+                name="reward",
+                model="@sft",
+                data="@label/train.jsonl",
+                test="@label/test.jsonl",
+                train=TrainConfig(batch_size=64, epochs=2, learning_rate=5e-4),
+            ),
+            DPOStage(
+                name="dpo",
+                model="@sft",
+                data="@label/train.jsonl",
+                test="@label/test.jsonl",
+                objective=DPO(beta=0.1),
+                train=TrainConfig(batch_size=64, epochs=2, learning_rate=2e-4, keep_checkpoints=4),
+            ),
+            PPOStage(
+                name="ppo",
+                model="@sft",
+                reward="@reward",
+                data="@world/train.jsonl",
+                objective=PPO(),
+                rollouts=RolloutConfig(
+                    prompts=128,
+                    iterations=40,
+                    epochs=2,
+                    minibatches=2,
+                    sampling=SAMPLING,
+                    kl=KLControl(coefficient=0.02),
+                ),
+                train=TrainConfig(learning_rate=2e-4, schedule="constant", keep_checkpoints=8),
+            ),
+            EvaluateStage(
+                name="evaluate",
+                baseline="@sft",
+                policies={"dpo": "@dpo", "ppo": "@ppo"},
+                data="@world/test.jsonl",
+                reward="@reward",
+                gold="assistant",
+                sampling=SAMPLING,
+            ),
+        ),
+    )
