@@ -1,0 +1,1 @@
+"""Measurements of Fairlead against its peers; run as modules from the repository root."""

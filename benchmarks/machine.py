@@ -1,0 +1,43 @@
+"""Where and with what a measurement was made."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fairlead.cli.doctor import GIB, usable_cpus, usable_memory
+from fairlead.lineage.environment import library_versions
+
+_ASK = (
+    "import json; from importlib.metadata import version; "
+    "print(json.dumps({n: version(n) for n in ('trl', 'torch', 'transformers')}))"
+)
+
+
+def describe(peer: str) -> dict[str, Any]:
+    """The machine, both sides' versions and the date.
+
+    Args:
+        peer: the peer's Python.
+    """
+    asked = subprocess.run([peer, "-c", _ASK], capture_output=True, text=True, check=True)
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": _processor(),
+        "cpus": usable_cpus(),
+        "memory_gib": round(usable_memory() / GIB, 1),
+        "platform": platform.platform(),
+        "load_average": round(os.getloadavg()[1], 1),
+        "versions": library_versions(),
+        "peer_versions": json.loads(asked.stdout),
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
