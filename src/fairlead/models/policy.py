@@ -218,7 +218,7 @@ class RewardModel(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.base = base
-        self.pooling = pooling
+        self.pooling: Literal["last", "mean"] = pooling
         self.trunk = Trunk(model, causal=pooling == "last")
         width = int(body(model).config.hidden_size)
         if getattr(body(model), "pooler", None) is not None:
