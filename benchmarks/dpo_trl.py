@@ -73,7 +73,7 @@ def main(name: str, model: Path, scratch: Path, options: set[str]) -> None:
 
 
 def settings(size: Size, scratch: Path, precomputed: bool) -> dict[str, Any]:
-    """As shipped, but float32 and without gradient checkpointing (either slows a CPU down)."""
+    """As shipped, but in float32 and without gradient checkpointing, like our side."""
     return {
         "output_dir": str(scratch / "run"),
         "beta": BETA,

@@ -95,7 +95,7 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
         f"{loss:.1g} and their gradient norms by at most {norm:.1g} (relative).",
         "",
         "Settings that are not TRL's defaults: float32 instead of bfloat16 and no gradient "
-        "checkpointing (both would slow it down on a CPU), a log line per step, no checkpoints. "
+        "checkpointing (as on our side), a log line per step, no checkpoints. "
         "Fairlead sets glibc's allocator by itself (`FAIRLEAD_TUNE_ALLOCATOR=0` turns it off); "
         '"malloc tuned" gives TRL the same three settings.',
     ]
