@@ -47,12 +47,15 @@ class EncodingReport:
     """Prompts that lost their beginning to fit; the replies are whole."""
     dropped_too_long: list[int] = field(default_factory=list[int])
     """Records whose replies alone fill the window."""
+    ties: int = 0
+    """Comparisons and rankings left out because no reply is better than another."""
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{self.kept} examples; {self.prompts_cut} prompts cut at the front; "
             f"{len(self.dropped_too_long)} dropped because the reply alone fills the window"
         )
+        return f"{text}; {self.ties} ties left out" if self.ties else text
 
 
 class ChatFormat:
@@ -60,13 +63,17 @@ class ChatFormat:
 
     Args:
         tokenizer: must have an EOS token.
+        encoder: the tokenizer is an encoder's, whose separator ends a text where it has no EOS.
 
     Raises:
         ConfigError: the tokenizer has no EOS, so no reply could ever end.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        if tokenizer.eos_token_id is None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, encoder: bool = False) -> None:
+        end = tokenizer.eos_token_id
+        if end is None and encoder:
+            end = tokenizer.sep_token_id
+        if end is None:
             raise ConfigError(
                 "the tokenizer has no EOS token, so the model could not learn where replies end",
                 where=str(tokenizer.name_or_path),
@@ -74,7 +81,7 @@ class ChatFormat:
                 remedy="set eos_token in tokenizer_config.json to the token that ends a turn",
             )
         self.tokenizer = tokenizer
-        self.eos = int(str(tokenizer.eos_token_id))
+        self.eos = int(str(end))
 
     def prompt_ids(self, prompt: Prompt) -> Ids:
         """Tokens of a prompt, up to and including the marker that invites the reply."""
@@ -124,7 +131,7 @@ def encode(
     """Tokenises records; what does not fit loses the front of its prompt, never part of a reply.
 
     Args:
-        records: demonstrations, comparisons (ties are left out) or rankings.
+        records: demonstrations, comparisons or rankings; ties are left out and counted.
         chat: the format of prompts and replies.
         max_length: longest prompt plus reply, in tokens.
 
@@ -134,7 +141,8 @@ def encode(
     items: list[Item] = []
     report = EncodingReport()
     for index, record in enumerate(records):
-        if isinstance(record, Comparison) and record.tie:
+        if _is_tie(record):
+            report.ties += 1
             continue
         item = _fitted(_item(record, chat, index), max_length, chat, report)
         if item is not None:
@@ -170,6 +178,16 @@ def encode_prompts(
             remedy="use a model with a longer context, or lower max_new_tokens",
         )
     return kept, too_long
+
+
+def _is_tie(record: Demonstration | Comparison | Ranking) -> bool:
+    match record:
+        case Comparison():
+            return record.tie
+        case Ranking():
+            return len(set(record.ranks)) == 1
+        case Demonstration():
+            return False
 
 
 def _item(record: Demonstration | Comparison | Ranking, chat: ChatFormat, index: int) -> Item:

@@ -5,7 +5,16 @@ from typing import TypeVar
 
 from fairlead.core.errors import DataError
 from fairlead.data.checks import prompt_of
-from fairlead.records import Comparison, Demonstration, Problem, Prompt, Ranking, Rating, Record
+from fairlead.records import (
+    Comparison,
+    Demonstration,
+    Message,
+    Problem,
+    Prompt,
+    Ranking,
+    Rating,
+    Record,
+)
 
 T = TypeVar("T")
 
@@ -37,8 +46,10 @@ def preferences(records: Sequence[Record]) -> list[Comparison | Ranking]:
 
 def prompts(records: Sequence[Record]) -> list[Prompt]:
     """The prompts of the records, each once, in order of first appearance."""
-    distinct = {prompt.messages: prompt for prompt in map(prompt_of, reversed(records))}
-    return _some(list(reversed(distinct.values())), records, "prompts")
+    distinct: dict[tuple[Message, ...], Prompt] = {}
+    for prompt in map(prompt_of, records):
+        distinct.setdefault(prompt.messages, prompt)
+    return _some(list(distinct.values()), records, "prompts")
 
 
 def _demonstration(record: Record) -> Demonstration | None:

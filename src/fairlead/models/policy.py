@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.seeds import Seed
+from fairlead.data.chat import ChatFormat
 from fairlead.functional.logps import linear_token_logps, token_logps
 from fairlead.models.trunk import Trunk, body
 from fairlead.objectives.base import Need
@@ -236,6 +237,10 @@ class RewardModel(nn.Module):
         weight = self.head.weight
         drawn = seed.numpy().normal(0.0, (weight.shape[1] + 1) ** -0.5, tuple(weight.shape))
         weight.data.copy_(torch.from_numpy(drawn))
+
+    def chat_format(self) -> ChatFormat:
+        """How replies are turned into this model's tokens."""
+        return ChatFormat(self.tokenizer, encoder=self.pooling == "mean")
 
     @property
     def shares_prompts(self) -> bool:

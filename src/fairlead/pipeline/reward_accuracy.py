@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairlead.core.estimates import Estimate, NamedEstimate
-from fairlead.data.chat import ChatFormat, encode
+from fairlead.data.chat import encode
 from fairlead.lineage.result import Table
 from fairlead.models.policy import RewardModel
 from fairlead.records import Comparison, Ranking
@@ -43,7 +43,7 @@ def measure(
     A tied score counts as wrong; pairs of equal length are left out of the baselines (in the table
     they count as half). Intervals are Wilson's with opening prompts as clusters.
     """
-    items, report = encode(records, ChatFormat(model.tokenizer), max_length=max_length)
+    items, report = encode(records, model.chat_format(), max_length=max_length)
     scores = score_items(model, items, tokens=8192)
     pairs: list[_Pair] = []
     for item, own in zip(items, scores, strict=True):

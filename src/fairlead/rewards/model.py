@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.data.batches import microbatches, pack
-from fairlead.data.chat import ChatFormat, Item
+from fairlead.data.chat import Item
 from fairlead.models.policy import RewardModel
 from fairlead.objectives.base import Need
 from fairlead.rewards.base import Reply
@@ -36,7 +36,7 @@ class ModelReward:
 
     def score(self, replies: Sequence[Reply]) -> Float[Tensor, " reply"]:
         """One score for each reply."""
-        chat = ChatFormat(self.model.tokenizer)
+        chat = self.model.chat_format()
         if same_vocabulary(self.model.tokenizer, self.tokenizer):
             items = [_as_is(reply, chat.eos, i) for i, reply in enumerate(replies)]
         else:

@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from fairlead.data.batches import preference_batch
-from fairlead.data.chat import ChatFormat, Item, encode
+from fairlead.data.chat import Item, encode
 from fairlead.data.convert import preferences
 from fairlead.lineage.result import StageResult
 from fairlead.models.loading import new_reward_model, save_reward_model
@@ -41,7 +41,7 @@ class RewardStage(Stage):
         model = new_reward_model(path, pooling=self.pooling, seed=context.seed.child("head"))
         length = min(self.max_length, model.context)
         records = preferences(context.records(self.data))
-        items, report = encode(records, ChatFormat(model.tokenizer), max_length=length)
+        items, report = encode(records, model.chat_format(), max_length=length)
         source = DatasetSource(
             items,
             lambda group: preference_batch(group, share_prompts=model.shares_prompts),
