@@ -13,6 +13,7 @@ from fairlead.data.chat import Item
 from fairlead.functional.reductions import segment_sum
 from fairlead.models.loading import fingerprint
 from fairlead.models.policy import Policy
+from fairlead.models.processes import from_first, gathered, processes
 from fairlead.objectives.base import Need
 
 
@@ -22,6 +23,8 @@ def reference_logps(
 ) -> list[list[float]]:
     """Summed log-probability of each reply of each item under the reference, in nats.
 
+    Several processes share the work, and the first one writes.
+
     Args:
         reference: the frozen policy; a peft policy is scored with its adapters off.
         items: prompts and replies.
@@ -30,23 +33,34 @@ def reference_logps(
     """
     known = cache / _key(reference, items)
     if not known.exists():
-        with whole_folder(known) as temporary:
-            np.save(temporary / "logps.npy", _score(reference, items, tokens))
+        scores = _scores(reference, items, tokens)
+        from_first(lambda: _keep(known, scores))
     flat = iter(np.load(known / "logps.npy").tolist())
     return [[next(flat) for _ in item.responses] for item in items]
 
 
-def _score(reference: Policy, items: Sequence[Item], tokens: int) -> np.ndarray:
-    sums: dict[int, list[float]] = {}
+def _scores(reference: Policy, items: Sequence[Item], tokens: int) -> np.ndarray:
+    own, count = processes().process_index, processes().num_processes
     numbered = [Item(i.prompt, i.responses, i.ranks, n) for n, i in enumerate(items)]
+    sums = dict(gathered(_share(reference, numbered[own::count], tokens)))
+    return np.array([value for n in range(len(items)) for value in sums[n]], dtype=np.float32)
+
+
+def _share(reference: Policy, items: Sequence[Item], tokens: int) -> list[tuple[int, list[float]]]:
+    """Number and sums of each item in this process's share."""
+    sums: list[tuple[int, list[float]]] = []
     with reference.as_reference():
-        for group in microbatches(numbered, tokens):
+        for group in microbatches(items, tokens):
             packed = pack(group).to(reference.device)
             logps = reference(packed, frozenset({Need.LOGPS})).logps
             values = iter(segment_sum(logps, packed.row_sequence, packed.sequences).tolist())
-            for item in group:
-                sums[item.record] = [next(values) for _ in item.responses]
-    return np.array([value for n in range(len(items)) for value in sums[n]], dtype=np.float32)
+            sums += [(item.record, [next(values) for _ in item.responses]) for item in group]
+    return sums
+
+
+def _keep(known: Path, scores: np.ndarray) -> None:
+    with whole_folder(known) as temporary:
+        np.save(temporary / "logps.npy", scores)
 
 
 def _key(reference: Policy, items: Sequence[Item]) -> str:

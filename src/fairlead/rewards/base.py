@@ -43,4 +43,5 @@ class FunctionReward:
 
     def score(self, replies: Sequence[Reply]) -> Float[Tensor, " reply"]:
         """Calls the function on every reply."""
-        return torch.tensor([self.function(reply.prompt, reply.text) for reply in replies])
+        scores = [self.function(reply.prompt, reply.text) for reply in replies]
+        return torch.tensor(scores, dtype=torch.float32)

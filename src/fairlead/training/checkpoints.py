@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from fairlead.core.errors import CheckpointError
+from fairlead.core.errors import CheckpointError, DataError
 from fairlead.core.files import read_json, sha256_file, whole_folder, write_json
 from fairlead.models.loading import restore, save
 from fairlead.models.policy import Policy, RewardModel
@@ -48,8 +48,11 @@ def write_checkpoint(
             torch.save(optimizer.state_dict(), temporary / "optimizer.pt")
         except RuntimeError as error:
             raise OSError(None, str(error).splitlines()[0]) from error
-        write_json(temporary / "progress.json", progress._asdict())
-        write_json(temporary / SUMS, _sums(temporary))
+        try:
+            write_json(temporary / "progress.json", progress._asdict())
+            write_json(temporary / SUMS, _sums(temporary))
+        except DataError as error:
+            raise OSError(None, error.what) from error
     for old in complete_checkpoints(run_dir)[:-keep]:
         shutil.rmtree(old)
     return target
@@ -95,9 +98,16 @@ def _sums(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): sha256_file(p) for p in files}
 
 
+def _recorded(sums: Path) -> dict[str, str]:
+    try:
+        return dict(read_json(sums))
+    except (DataError, ValueError, TypeError):
+        return {}
+
+
 def _check(folder: Path) -> None:
     sums = folder / SUMS
-    recorded: dict[str, str] = read_json(sums) if sums.exists() else {}
+    recorded = _recorded(sums)
     found = _sums(folder)
     found.pop(SUMS, None)
     damaged = sorted(n for n in recorded.keys() | found.keys() if recorded.get(n) != found.get(n))

@@ -8,14 +8,13 @@ import math
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from fairlead.core.errors import TrainingError
 from fairlead.models.policy import Policy
 from fairlead.objectives.base import Need, Objective
 from fairlead.objectives.batch import PreferenceBatch, RolloutBatch, Totals
-from fairlead.training.source import Step
+from fairlead.training.source import Ranks, Step
 
 RATIO_BOUND = 1e-3
 """How far a cached or sampled log-probability may lie from the trainer's own, in nats per token."""
@@ -32,9 +31,10 @@ def check_counts(totals: Totals, objective: Objective) -> None:
         )
 
 
-def check_ends(step: Step, eos: int) -> None:
+def check_ends(step: Step, eos: int, ranks: Ranks) -> None:
     """Refuses data in which no reply ends with EOS: the policy would never learn to stop."""
-    if not any(bool((batch.packed.targets == eos).any()) for batch in step.microbatches):
+    own = sum(int((batch.packed.targets == eos).sum()) for batch in step.microbatches)
+    if not int(ranks.add(torch.tensor(own))):
         raise TrainingError(
             "no reply in the first step ends with EOS",
             expected=f"token {eos} at the end of replies",
@@ -98,14 +98,15 @@ def check_ratio(policy: Policy, batch: RolloutBatch) -> None:
         )
 
 
-def check_weights_agree(accelerator: Accelerator, module: nn.Module) -> None:
-    """All processes must hold the same weights after they are distributed."""
-    total = sum(p.detach().double().sum() for p in module.parameters())
-    sums = accelerator.gather(torch.as_tensor(total, device=accelerator.device).reshape(1))
-    assert isinstance(sums, torch.Tensor)
+def check_weights_agree(ranks: Ranks, module: nn.Module) -> None:
+    """All processes must have loaded the same weights."""
+    own = torch.zeros(ranks.count, dtype=torch.float64)
+    own[ranks.index] = sum(float(p.detach().double().sum()) for p in module.parameters())
+    sums = ranks.add(own)
     if not bool((sums == sums[0]).all()):
         raise TrainingError(
             "the processes hold different weights",
+            expected="the same sum over all weights in every process",
             got=", ".join(f"{s:.9g}" for s in sums.tolist()),
             remedy="all processes must load the same model files",
         )
@@ -124,7 +125,7 @@ def check_sane(step: int, metrics: dict[str, float], *, max_kl: float, kept: str
                 where=f"step {step}",
                 got=_brief(metrics),
                 remedy="likely a learning rate too high or a broken example; lower learning_rate "
-                f"or max_grad_norm and --resume; {kept}",
+                f"or max_grad_norm and train this stage anew; {kept}",
             )
     kl = metrics.get("policy/kl_k1", 0.0)
     if kl > max_kl or not math.isfinite(kl):

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from fairlead.core.files import cannot_write
+
 SHOWN = ("loss/total", "reward/score", "reward/accuracy", "policy/kl_k1", "time/tokens_per_second")
 """What the progress display shows, where a run has it."""
 
@@ -54,14 +56,20 @@ class Logger:
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """Writes the metrics of a step (steps done so far)."""
         finite = {k: (v if math.isfinite(v) else None) for k, v in metrics.items()}
-        self.file.write(json.dumps({"step": step, **finite}) + "\n")
-        self.file.flush()
+        self._write(json.dumps({"step": step, **finite}) + "\n")
         for name, value in metrics.items():
             self.board.add_scalar(name, value, step)
         numbers = "  ".join(f"{n.split('/')[1]} {metrics[n]:.4g}" for n in SHOWN if n in metrics)
         self.bar.update(self.task, completed=step, numbers=numbers)
         if not self.live and self._due(step):
             self.console.print(f"{self.title} {step}/{self.steps}  {numbers}", highlight=False)
+
+    def _write(self, line: str) -> None:
+        try:
+            self.file.write(line)
+            self.file.flush()
+        except OSError as error:
+            raise cannot_write(Path(self.file.name), error) from error
 
     def _due(self, step: int) -> bool:
         now = time.monotonic()

@@ -17,12 +17,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
-from fairlead.core.errors import CheckpointError, TrainingError
+from fairlead.core.errors import CheckpointError
 from fairlead.core.metrics import Mean, merge
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat
 from fairlead.models.loading import save
 from fairlead.models.policy import Policy, RewardModel
+from fairlead.models.processes import WITHOUT_DEVICE, naming_dead_workers
 from fairlead.objectives.base import Need, Objective
 from fairlead.objectives.batch import PreferenceBatch, RolloutBatch, Totals
 from fairlead.training import checks
@@ -80,11 +81,11 @@ def train(
             process died.
         CheckpointError: a checkpoint cannot be written or read.
     """
-    run = _Run(policy, objective, source, config, seed, run_dir)
-    done = run.resume() if resume else run.fresh()
-    started = time.monotonic()
-    metrics: dict[str, float] = {}
-    try:
+    with naming_dead_workers():
+        run = _Run(policy, objective, source, config, seed, run_dir)
+        done = run.resume() if resume else run.fresh()
+        started = time.monotonic()
+        metrics: dict[str, float] = {}
         with run.logger(done) as logger:
             for index in range(done, source.steps):
                 step = source.step(index, run.ranks)
@@ -92,12 +93,10 @@ def train(
                     run.check_start(step, require_eos, starts_at_reference)
                 metrics = run.step(index, step)
                 run.report(index + 1, metrics, logger)
-    except RuntimeError as error:
-        raise _worker_error(error, run.ranks) from error
-    run.accelerator.wait_for_everyone()
-    if run.accelerator.is_main_process:
-        save(policy, run_dir / "model")
-    run.accelerator.wait_for_everyone()
+        run.accelerator.wait_for_everyone()
+        if run.accelerator.is_main_process:
+            save(policy, run_dir / "model")
+        run.accelerator.wait_for_everyone()
     return RunResult(run_dir / "model", source.steps, metrics, time.monotonic() - started)
 
 
@@ -115,7 +114,9 @@ class _Run:
     ) -> None:
         # accelerate divides the loss by gradient_accumulation_steps; totals are global already.
         unused = DistributedDataParallelKwargs(broadcast_buffers=False)
-        self.accelerator = Accelerator(gradient_accumulation_steps=1, kwargs_handlers=[unused])
+        self.accelerator = Accelerator(
+            cpu=WITHOUT_DEVICE, gradient_accumulation_steps=1, kwargs_handlers=[unused]
+        )
         self.policy = policy
         self.objective = objective
         self.source = source
@@ -136,8 +137,9 @@ class _Run:
             weight_decay=config.weight_decay,
             fused=True,
         )
+        # Before DDP, which would copy the first process's weights over all others in silence.
+        checks.check_weights_agree(self.ranks, policy)
         self.module, self.optimizer = self.accelerator.prepare(policy, optimizer)
-        checks.check_weights_agree(self.accelerator, policy)
         self.clock = time.monotonic()
         self.saved = 0
 
@@ -156,7 +158,8 @@ class _Run:
                 where=str(self.run_dir),
                 remedy="add --resume to go on, or choose another folder",
             )
-        (self.run_dir / "metrics.jsonl").unlink(missing_ok=True)
+        if self.accelerator.is_main_process:
+            (self.run_dir / "metrics.jsonl").unlink(missing_ok=True)
         return 0
 
     def resume(self) -> int:
@@ -184,7 +187,7 @@ class _Run:
         if not isinstance(self.policy, Policy):
             return
         if require_eos:
-            checks.check_ends(step, ChatFormat(self.policy.tokenizer).eos)
+            checks.check_ends(step, ChatFormat(self.policy.tokenizer).eos, self.ranks)
         first: Any = step.microbatches[0].to(self.policy.device)
         if Need.REFERENCE in self.objective.needs and isinstance(first, PreferenceBatch):
             checks.check_reference(self.policy, first, is_start=starts_at_reference)
@@ -260,20 +263,3 @@ class _Run:
     def _due(self, done: int) -> bool:
         every = self.config.checkpoint_every or max(self.source.steps // 10, 1)
         return done < self.source.steps and done - self.saved >= every and self.source.between(done)
-
-
-def _worker_error(error: RuntimeError, ranks: Ranks) -> RuntimeError:
-    """Names a dead process as what it is; every other error stays itself."""
-    text = str(error)
-    signs = ("Connection closed by peer", "Connection reset", "timed out", "Broken pipe", "gloo")
-    if isinstance(error, (CheckpointError, TrainingError)) or ranks.count == 1:
-        return error
-    if not any(sign in text for sign in signs):
-        return error
-    return TrainingError(
-        "another worker process died or hangs",
-        where=f"process {ranks.index} of {ranks.count}",
-        got=text.splitlines()[0][:200],
-        remedy="look at the other process's output, then start all of them again with --resume; "
-        "the newest checkpoint is whole",
-    )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from fairlead.core.errors import TrainingError
+from fairlead.core.errors import ConfigError, TrainingError
 from fairlead.core.metrics import Mean
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import microbatches, pack
@@ -109,6 +109,9 @@ class RolloutSource:
         microbatch_tokens: tokens computed at once.
         seed: order of prompts and sampling.
         pretraining: examples mixed in for PPO-ptx.
+
+    Raises:
+        ConfigError: there is pretraining text without a ratio, or a ratio without text.
     """
 
     def __init__(
@@ -125,6 +128,14 @@ class RolloutSource:
         seed: Seed,
         pretraining: Sequence[Item] = (),
     ) -> None:
+        if bool(pretraining) != bool(config.pretraining_ratio):
+            raise ConfigError(
+                "pretraining text and pretraining_ratio belong together",
+                expected="both, or neither",
+                got=f"{len(pretraining)} examples, pretraining_ratio {config.pretraining_ratio}",
+                remedy="set rollouts.pretraining_ratio above 0 and name the data in pretraining, "
+                "or leave both out",
+            )
         self.policy = policy
         self.reference = reference
         self.engine = engine
@@ -165,6 +176,7 @@ class RolloutSource:
 
     def step(self, index: int, ranks: Ranks) -> Step:
         """A minibatch of the present rollout batch; a new batch is sampled when one is due."""
+        self._check_share(ranks)
         iteration, update = divmod(index, self._updates)
         fresh = iteration != self._iteration
         if fresh:
@@ -181,6 +193,16 @@ class RolloutSource:
         mixed = self._mixed_in(index, ranks, sum(len(c.item.responses) for c in mine))
         batches += [_pretraining_batch(group) for group in mixed]
         return Step(batches, self._metrics if fresh else {})
+
+    def _check_share(self, ranks: Ranks) -> None:
+        if self.config.prompts // ranks.count < self.config.minibatches:
+            raise ConfigError(
+                "a process has no prompt in a minibatch",
+                expected=f"at least {ranks.count * self.config.minibatches} prompts: one for each "
+                f"of {ranks.count} process(es) and {self.config.minibatches} minibatch(es)",
+                got=f"rollouts.prompts = {self.config.prompts}",
+                remedy="raise rollouts.prompts or lower rollouts.minibatches",
+            )
 
     def _collect(self, iteration: int, ranks: Ranks) -> None:
         """Samples, scores and credits the rollout batch of one iteration."""

@@ -101,20 +101,28 @@ class DatasetSource:
 
     def step(self, index: int, ranks: Ranks) -> Step:
         """The examples of step `index`, packed into microbatches."""
+        self._check_share(ranks)
         per_epoch = -(-len(self.items) // self.batch_size)
         epoch, place = divmod(index, per_epoch)
         order = self.seed.child("order", epoch).numpy().permutation(len(self.items))
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
         mine = [self.items[i] for i in ranks.share(chosen.tolist())]
-        if not mine:
-            raise ConfigError(
-                "a process has no example in this step",
-                expected=f"a batch of at least {ranks.count} examples, one for each process",
-                got=f"{len(chosen)}",
-                remedy="raise batch_size, or use fewer processes",
-            )
         groups = microbatches(mine, self.microbatch_tokens)
         return Step([self.collate(group) for group in groups])
+
+    def _check_share(self, ranks: Ranks) -> None:
+        """Refuses at the first step what would leave a process without work at a later one."""
+        left_over = len(self.items) % self.batch_size
+        whole, reached = len(self.items) // self.batch_size, self.steps
+        smallest = left_over if left_over and reached > whole else self.batch_size
+        if smallest < ranks.count:
+            raise ConfigError(
+                "a process has no example in a step",
+                where="the last batch of an epoch" if smallest == left_over else "every batch",
+                expected=f"a batch of at least {ranks.count} examples, one for each process",
+                got=f"{smallest} ({len(self.items)} examples in batches of {self.batch_size})",
+                remedy="choose another batch_size, or use fewer processes",
+            )
 
     def between(self, index: int) -> bool:
         """Always: a data set has no state."""

@@ -8,6 +8,7 @@ from fairlead.data.convert import preferences
 from fairlead.lineage.result import StageResult
 from fairlead.models.loading import new_reward_model, save_reward_model
 from fairlead.models.policy import RewardModel
+from fairlead.models.processes import is_first
 from fairlead.objectives.bradley_terry import BradleyTerry
 from fairlead.pipeline.reward_accuracy import measure
 from fairlead.pipeline.stage import Context, Stage, require_path
@@ -61,7 +62,8 @@ class RewardStage(Stage):
             resume=context.resume,
         )
         self._centre(model, items)
-        save_reward_model(model, context.folder / "model")
+        if is_first():
+            save_reward_model(model, context.folder / "model")
         notes = (f"training data: {report}",)
         if self.test is None:
             return StageResult(notes=notes)
