@@ -1,5 +1,6 @@
 """Recipes: a run as data. YAML in, a typed frozen value out; unknown keys are refused."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -50,20 +51,44 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         ConfigError: the file is missing or no YAML, a key is unknown or a value does not fit.
     """
     path = Path(path)
+    raw = _mapping(_parsed(path), str(path), "recipe")
+    values = _mapping(raw.pop("let", None) or {}, str(path), "`let` section")
+    for override in overrides:
+        _override(raw, values, override, path)
+    return parse_recipe(_filled(raw, values, str(path)), where=str(path))
+
+
+def _parsed(path: Path) -> Any:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
             "no such recipe", where=str(path), remedy="check the path of the recipe"
         ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError("the recipe is not YAML", where=str(path), got=str(error)) from error
-    if not isinstance(raw, dict):
-        raise ConfigError("the recipe is not a mapping", where=str(path), got=type(raw).__name__)
-    for override in overrides:
-        _override(raw, override, path)
-    values = raw.pop("let", {})
-    return parse_recipe(_filled(raw, values, str(path)), where=str(path))
+    except OSError as error:
+        raise ConfigError(
+            f"the recipe cannot be read: {error.strerror}",
+            where=str(path),
+            remedy="name a YAML file that you may read",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            "the recipe is not YAML",
+            where=str(path),
+            got=str(error),
+            remedy="correct the file; indentation and quotes are the usual causes",
+        ) from error
+
+
+def _mapping(value: Any, where: str, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"the {what} is not a mapping",
+            where=where,
+            got=type(value).__name__,
+            remedy="write it as `key: value` lines; see docs/recipes.md",
+        )
+    return value
 
 
 def parse_recipe(value: Any, *, where: str) -> Recipe:
@@ -88,43 +113,106 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location)
 
 
-def _override(raw: dict[str, Any], override: str, path: Path) -> None:
+def _override(raw: dict[str, Any], values: dict[str, Any], override: str, path: Path) -> None:
+    """Sets a value of `let` that is there, the seed or name, or any setting of a stage."""
     key, sign, text = override.partition("=")
     if not sign:
-        raise ConfigError("an override has no '='", where=override, expected="key=value")
-    stages = {stage["name"]: stage for stage in raw.get("stages", []) if "name" in stage}
-    *parents, last = key.split(".")
-    place: Any = raw
-    if parents:
-        first = parents.pop(0)
-        place = raw.get("let", {}).get(first) or stages.get(first)
-    for part in parents:
-        place = place.get(part) if isinstance(place, dict) else None
-    nested = isinstance(place, dict) and (last in place or place.get("kind") or parents)
-    if not (nested or (place is raw and last in ("seed", "name"))):
-        choices = [*raw.get("let", {}), *stages, "seed", "name"]
+        raise ConfigError(
+            "an override has no '='",
+            where=override,
+            expected="key=value",
+            remedy="write the value after the key, without blanks",
+        )
+    value = parse_value(text, where=override)
+    first, *rest = key.split(".")
+    listed = raw.get("stages")
+    stages = {
+        stage["name"]: stage
+        for stage in (listed if isinstance(listed, list) else [])
+        if isinstance(stage, dict) and "name" in stage
+    }
+    if _replaced(values, [first, *rest], value):
+        return
+    if not rest and first in ("seed", "name"):
+        raw[first] = value
+    elif rest and first in stages:
+        put(stages[first], rest, value, where=override)
+    else:
         raise ConfigError(
             f"the recipe has no key {key!r}",
             where=f"{path}, override {override!r}",
-            expected=f"a key under one of: {', '.join(choices)}",
+            expected=f"a key under one of: {', '.join([*values, *stages, 'seed', 'name'])}",
             remedy="check the spelling",
         )
-    place[last] = yaml.safe_load(text)
+
+
+def parse_value(text: str, *, where: str) -> Any:
+    """The value of a `key=value` argument, which is YAML.
+
+    Raises:
+        ConfigError: it is not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            "the value is not YAML",
+            where=where,
+            got=str(error).splitlines()[0],
+            remedy="put a text with special characters in quotes",
+        ) from error
+
+
+def put(place: dict[str, Any], keys: Sequence[str], value: Any, *, where: str) -> None:
+    """Sets `place[a][b]...`, making the mappings that are not there yet.
+
+    Raises:
+        ConfigError: a key on the way holds something else than a mapping.
+    """
+    *parents, last = keys
+    for part in parents:
+        if place.get(part) is None:
+            place[part] = {}
+        place = _mapping(place[part], where, f"setting {part!r}")
+    place[last] = value
+
+
+def _replaced(place: Any, keys: Sequence[str], value: Any) -> bool:
+    """Replaces what is at `keys`; False where nothing is there."""
+    *parents, last = keys
+    for part in parents:
+        place = place.get(part) if isinstance(place, dict) else None
+    if not isinstance(place, dict) or last not in place:
+        return False
+    place[last] = value
+    return True
+
+
+REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
 
 def _filled(value: Any, values: dict[str, Any], where: str) -> Any:
-    """Replaces `${a.b}` by what `let` holds there."""
+    """Replaces `${a.b}` by what `let` holds there; within a longer text, by its text."""
     if isinstance(value, dict):
         return {k: _filled(v, values, where) for k, v in value.items()}
     if isinstance(value, list):
         return [_filled(v, values, where) for v in value]
-    if not (isinstance(value, str) and value.startswith("${") and value.endswith("}")):
+    if not isinstance(value, str):
         return value
+    whole = REFERENCE.fullmatch(value)
+    if whole:
+        return _let(whole[1], values, where)
+    return REFERENCE.sub(lambda match: str(_let(match[1], values, where)), value)
+
+
+def _let(name: str, values: dict[str, Any], where: str) -> Any:
     found: Any = values
-    for part in value[2:-1].split("."):
+    for part in name.split("."):
         if not isinstance(found, dict) or part not in found:
             raise ConfigError(
-                f"{value} refers to nothing", where=where, remedy="define it in the `let` section"
+                f"${{{name}}} refers to nothing",
+                where=where,
+                remedy="define it in the `let` section",
             )
         found = found[part]
     return found

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from fairlead.core.errors import ConfigError
-from fairlead.pipeline.recipe import Recipe, parse_recipe
+from fairlead.pipeline.recipe import Recipe, parse_recipe, parse_value, put
 
 HELD_OUT = 0.1
 """Share of the data that is kept for measuring."""
@@ -40,14 +38,14 @@ def single_stage(
     for setting in settings:
         key, sign, text = setting.partition("=")
         if not sign:
-            raise ConfigError("a setting has no '='", where=setting, expected="key=value")
-        _put(reading if key.startswith("data.") else stage, key.removeprefix("data."), text)
+            raise ConfigError(
+                "a setting has no '='",
+                where=setting,
+                expected="key=value",
+                remedy="write the value after the key, without blanks",
+            )
+        target = reading if key.startswith("data.") else stage
+        keys = key.removeprefix("data.").split(".")
+        put(target, keys, parse_value(text, where=setting), where=setting)
     recipe = {"name": f"train-{kind}", "seed": seed, "stages": [reading, stage]}
     return parse_recipe(recipe, where="command line")
-
-
-def _put(place: dict[str, Any], key: str, text: str) -> None:
-    *parents, last = key.split(".")
-    for part in parents:
-        place = place.setdefault(part, {})
-    place[last] = yaml.safe_load(text)
