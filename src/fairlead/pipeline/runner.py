@@ -1,10 +1,10 @@
 """Runs a recipe: each stage once, unchanged ones not again, every one with its manifest."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from fairlead.core.allocator import tune_allocator
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.core.files import read_json, write_json
+from fairlead.core.files import cannot_write, write_json, write_text
 from fairlead.core.seeds import Seed
 from fairlead.lineage import (
     RunRecord,
@@ -27,10 +27,15 @@ from fairlead.lineage import (
     write_run,
 )
 from fairlead.lineage.environment import code_version
-from fairlead.lineage.manifest import Inputs
+from fairlead.lineage.manifest import Inputs, output_names, sha256_path
+from fairlead.models.processes import from_first, is_first
 from fairlead.pipeline.recipe import Recipe
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.report import write_report
+from fairlead.training.config import TrainConfig
+
+BEGUN = ".begun"
+"""File with the key of the attempt in a stage's folder, there until the stage is complete."""
 
 Say = Callable[[str], None]
 
@@ -40,8 +45,8 @@ def run_recipe(
 ) -> Path:
     """Runs the stages in order and writes the report; returns the report's path.
 
-    A stage whose settings and inputs are unchanged is not run again. Under `accelerate launch`
-    every process runs the training; the first one writes.
+    A stage whose settings and inputs are unchanged is not run again. Under `accelerate launch` or
+    `torchrun` all processes train together; everything else the first one does alone.
 
     Args:
         recipe: what to run.
@@ -51,22 +56,27 @@ def run_recipe(
 
     Raises:
         ConfigError: the folder holds an unfinished run and `resume` is not set.
+        DataError: an input is missing, or the outputs of an earlier stage are damaged.
     """
     tune_allocator()
-    _check_unfinished(run_dir, recipe, resume)
+    from_first(lambda: _check_unfinished(run_dir, recipe, resume))
     log = _Log(recipe, run_dir)
     for stage in recipe.stages:
-        record, inputs = _prepare(stage, recipe, run_dir)
-        folder = run_dir / "stages" / stage.name
-        if _is_cached(folder, record, inputs):
-            log.stage(stage, "complete", read(folder).seconds, cached=True)
-            say(f"{stage.name}: unchanged, not run again")
+        settings, inputs, seconds = from_first(partial(_prepare, stage, recipe, run_dir))
+        if seconds is not None:
+            log.stage(stage, "complete", seconds, cached=True)
+            _say(say, f"{stage.name}: unchanged, not run again")
             continue
-        say(f"{stage.name}: {stage.kind}")
-        seconds = _run_stage(stage, recipe, run_dir, record, inputs, log, resume)
-        say(f"{stage.name}: done in {seconds:.1f} s")
+        _say(say, f"{stage.name}: {stage.kind}")
+        seconds = _run_stage(stage, recipe, run_dir, settings, inputs, log, resume)
+        _say(say, f"{stage.name}: done in {seconds:.1f} s")
     log.finish()
-    return write_report(run_dir)
+    return from_first(lambda: write_report(run_dir))
+
+
+def _say(say: Say, line: str) -> None:
+    if is_first():
+        say(line)
 
 
 def stage_settings(stage: Stage, recipe: Recipe) -> dict[str, Any]:
@@ -77,22 +87,23 @@ def stage_settings(stage: Stage, recipe: Recipe) -> dict[str, Any]:
 def is_complete(stage: Stage, recipe: Recipe, run_dir: Path) -> bool:
     """Whether a run of this recipe would find the stage unchanged."""
     try:
-        record, inputs = _prepare(stage, recipe, run_dir)
+        return _prepare(stage, recipe, run_dir)[2] is not None
     except DataError:
         return False
-    return _is_cached(run_dir / "stages" / stage.name, record, inputs)
 
 
-def _prepare(stage: Stage, recipe: Recipe, run_dir: Path) -> tuple[dict[str, Any], Inputs]:
+def _prepare(
+    stage: Stage, recipe: Recipe, run_dir: Path
+) -> tuple[dict[str, Any], Inputs, float | None]:
+    """Settings and inputs of a stage, and the seconds it took where it need not run again."""
     inputs = make_inputs(run_dir, files=stage.files(), stages=stage.upstream())
-    return stage_settings(stage, recipe), inputs
-
-
-def _is_cached(folder: Path, settings: dict[str, Any], inputs: Inputs) -> bool:
+    settings = stage_settings(stage, recipe)
     try:
-        return read(folder).key == stage_key(settings, inputs)
+        manifest = read(run_dir / "stages" / stage.name)
     except DataError:
-        return False
+        return settings, inputs, None
+    unchanged = manifest.key == stage_key(settings, inputs)
+    return settings, inputs, manifest.seconds if unchanged else None
 
 
 def _run_stage(
@@ -105,26 +116,28 @@ def _run_stage(
     resume: bool,
 ) -> float:
     folder = run_dir / "stages" / stage.name
-    first = int(os.environ.get("RANK", "0")) == 0
-    going_on = resume and _same_settings(folder, settings)
-    if first:
-        if not going_on:
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "manifest.json").unlink(missing_ok=True)
-        _remove_leftovers(folder)
-        write_json(folder / "config.json", settings)
-        log.stage(stage, "running", 0.0, cached=False)
+    key = stage_key(settings, inputs)
+
+    def begin() -> bool:
+        _check_upstream(stage, run_dir)
+        going_on = resume and _begun_as(folder) == key
+        _open(folder, settings, key, going_on)
+        return going_on
+
+    going_on = from_first(begin)
+    log.stage(stage, "running", 0.0, cached=False)
     started, clock = datetime.now(UTC), time.monotonic()
-    seed = Seed(recipe.seed).child(stage.name)
+    context = Context(run_dir, folder, Seed(recipe.seed).child(stage.name), going_on)
+    work = partial(stage.run, context)
     try:
-        result = stage.run(Context(run_dir, folder, seed, going_on))
+        result = work() if _trains(stage) else from_first(work)
     except BaseException:
-        if first:
-            log.stage(stage, "failed", time.monotonic() - clock, cached=False)
+        log.stage(stage, "failed", time.monotonic() - clock, cached=False)
         raise
     seconds = time.monotonic() - clock
-    if first:
+
+    def close() -> None:
+        (folder / BEGUN).unlink()
         write_result(folder, result)
         manifest = make_manifest(
             folder,
@@ -135,18 +148,56 @@ def _run_stage(
             seconds=seconds,
         )
         write(folder, manifest)
-        log.stage(stage, "complete", seconds, cached=False)
+
+    from_first(close)
+    log.stage(stage, "complete", seconds, cached=False)
     return seconds
 
 
-def _same_settings(folder: Path, settings: dict[str, Any]) -> bool:
-    config = folder / "config.json"
-    return config.exists() and read_json(config) == settings
+def _trains(stage: Stage) -> bool:
+    """Whether all processes take part; what does not train, the first one does alone."""
+    return isinstance(getattr(stage, "train", None), TrainConfig)
+
+
+def _open(folder: Path, settings: dict[str, Any], key: str, going_on: bool) -> None:
+    """Makes a stage's folder ready, empty unless it is gone on with."""
+    if going_on:
+        (folder / "manifest.json").unlink(missing_ok=True)
+        _remove_leftovers(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    write_json(folder / "config.json", settings)
+    write_text(folder / BEGUN, key)
+
+
+def _begun_as(folder: Path) -> str:
+    """Key of the unfinished attempt in a stage's folder; checkpoints of another key are useless."""
+    try:
+        return (folder / BEGUN).read_text()
+    except OSError:
+        return ""
+
+
+def _check_upstream(stage: Stage, run_dir: Path) -> None:
+    """Refuses to build on files that are not those an earlier stage wrote."""
+    for name in stage.upstream():
+        folder = run_dir / "stages" / name
+        recorded = read(folder).outputs
+        found = {n: sha256_path(folder / n) for n in output_names(folder) if n in recorded}
+        changed = sorted(n for n in recorded if found.get(n) != recorded[n])
+        if changed:
+            raise DataError(
+                f"the outputs of stage {name!r} are damaged",
+                where=str(folder),
+                expected="the files that the stage wrote, unchanged",
+                got=f"changed or missing: {', '.join(changed)}",
+                remedy=f"restore them from a copy, or remove {folder} and run again with --resume",
+            )
 
 
 def _remove_leftovers(folder: Path) -> None:
     """Half-written files of a process that was killed; their names start with a dot."""
-    for path in folder.rglob(".*"):
+    for path in sorted(folder.rglob(".*")):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -205,7 +256,7 @@ class _Log:
         self._write(datetime.now(UTC))
 
     def _write(self, finished: datetime | None) -> None:
-        if int(os.environ.get("RANK", "0")) != 0:
+        if not is_first():
             return
         update = {"stages": tuple(self.stages.values()), "finished": finished}
         self.record = self.record.model_copy(update=update)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fairlead.core.errors import ConfigError
+from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seeds import Seed
 from fairlead.data.readers import read
 from fairlead.lineage.result import StageResult
@@ -48,9 +48,24 @@ class Context:
         return str(path if "/" in reference else path / "model")
 
     def records(self, reference: str) -> Sequence[Record]:
-        """Records of a stage's file, or read from a path or hub name in whatever format."""
+        """Records of a stage's file, or read from a path or hub name in whatever format.
+
+        Raises:
+            DataError: there is nothing of that name, or a row outside the run is malformed (only a
+                `records` stage can count such rows and leave them out).
+        """
+        if not reference.startswith("@"):
+            return read(reference, strict=True).records
         path = self.path(reference)
-        return read_records(path) if reference.startswith("@") else read(reference).records
+        if not path.is_file():
+            wrote = sorted(p.name for p in path.parent.glob("*.jsonl"))
+            raise DataError(
+                f"{reference} names no file of that stage",
+                where=str(path),
+                expected=", ".join(wrote) or "a stage that writes records",
+                remedy="correct the reference in the recipe",
+            )
+        return read_records(path)
 
 
 class Stage(BaseModel, ABC):
