@@ -8,18 +8,18 @@ import yaml
 from rich.console import Group
 from rich.syntax import Syntax
 from rich.table import Table
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from fairlead.core.errors import FairleadError
 from fairlead.data.readers import read
 from fairlead.pipeline.recipe import Recipe
 from fairlead.pipeline.runner import is_complete
-from fairlead.pipeline.stage import Stage
+from fairlead.pipeline.stage import Stage, packaged
 from fairlead.pipeline.stages import DPOStage, PPOStage, RecordsStage, RewardStage, SFTStage
 
-COPIES = {"sft": 4, "reward": 4, "dpo": 4, "ppo": 9}
-"""Copies of the weights held at once: weights, gradients, two moments; for PPO two trained models
-and the reference. Reward models are added where their size is known."""
+COPIES = {"sft": 4, "reward": 4, "dpo": 5, "ppo": 10}
+"""Copies of the weights held at once: a trained model is four (weights, gradients, two moments).
+DPO adds its reference; PPO trains policy and critic and holds reference and reward model."""
 
 
 def plan(recipe: Recipe, run_dir: Path) -> Group:
@@ -33,16 +33,17 @@ def plan(recipe: Recipe, run_dir: Path) -> Group:
     )
     sizes: dict[str, int | None] = {}
     counts: dict[str, int | None] = {}
-    done = True
+    runs: set[str] = set()
     for stage in recipe.stages:
-        done = done and is_complete(stage, recipe, run_dir)
+        if runs & set(stage.upstream()) or not is_complete(stage, recipe, run_dir):
+            runs.add(stage.name)
         sizes[stage.name] = size = _parameters(stage, sizes)
         counts[stage.name] = _examples(stage, counts)
         examples = counts[stage.name]
         table.add_row(
             stage.name,
             getattr(stage, "kind", ""),
-            "keep" if done else "run",
+            "run" if stage.name in runs else "keep",
             _number(size),
             _memory(stage, size),
             _number(examples),
@@ -53,7 +54,7 @@ def plan(recipe: Recipe, run_dir: Path) -> Group:
 
 
 def _number(value: int | None) -> str:
-    return "after earlier stages" if value is None else f"{value:,}"
+    return "?" if value is None else f"{value:,}"
 
 
 def _parameters(stage: Stage, sizes: dict[str, int | None]) -> int | None:
@@ -63,9 +64,12 @@ def _parameters(stage: Stage, sizes: dict[str, int | None]) -> int | None:
     if reference.startswith("@"):
         return sizes.get(reference[1:].split("/")[0])
     try:
+        if reference.startswith("package:"):
+            reference = str(packaged(reference.removeprefix("package:")))
         config = AutoConfig.from_pretrained(reference)
         with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(config)
+            kind = AutoModel if isinstance(stage, RewardStage) else AutoModelForCausalLM
+            model: Any = kind.from_config(config)
         return sum(p.numel() for p in model.parameters())
     except (OSError, ValueError):
         return None
