@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from fairlead.core.errors import ConfigError
 from fairlead.core.seeds import Seed
 from fairlead.data.convert import prompts as prompts_of
@@ -18,16 +20,32 @@ def replies(
     """Replies to prompts given as texts, or to the prompts of a data set.
 
     Raises:
-        ConfigError: there is nothing to answer.
+        ConfigError: there is nothing to answer, or a setting is out of range.
     """
     asked = [Prompt.of(text) for text in texts]
     if data is not None:
         asked += prompts_of(read(data).records)
     if not asked:
         raise ConfigError("nothing to answer", remedy="give a prompt, or --data with records")
+    how = _sampling(sampling)
     policy = load_policy(model).eval()
-    answers = sample_texts(policy, asked, Sampling(**sampling), n=n, seed=Seed(seed))
+    answers = sample_texts(policy, asked, how, n=n, seed=Seed(seed))
     return [
         {"prompt": prompt.messages[-1].content, "replies": own}
         for prompt, own in zip(asked, answers, strict=True)
     ]
+
+
+def _sampling(settings: dict[str, Any]) -> Sampling:
+    try:
+        return Sampling.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise ConfigError(
+            f"{key} is out of range",
+            where=f"--{key.replace('_', '-')}",
+            expected=first["msg"],
+            got=repr(first["input"]),
+            remedy="give a value that fits",
+        ) from error

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+from tiny_runs import fails, fairlead, json_of
+
+ASKED = "what is the capital of france ?"
+
+
+def test_same_seed_same_text(base: Path):
+    arguments = ("generate", base, ASKED, "--max-new-tokens", 8, "--n", 3)
+    first = json_of(*arguments, "--seed", 1)
+    assert first == json_of(*arguments, "--seed", 1)
+    assert first != json_of(*arguments, "--seed", 2)
+    assert [row["prompt"] for row in first] == [ASKED]
+    assert len(set(first[0]["replies"])) == 3
+
+
+def test_greedy_needs_no_seed(base: Path):
+    arguments = ("generate", base, ASKED, "--max-new-tokens", 8, "--temperature", 0)
+    assert json_of(*arguments, "--seed", 1) == json_of(*arguments, "--seed", 2)
+
+
+def test_text_shows_prompt_and_replies(base: Path):
+    (row,) = json_of("generate", base, ASKED, "--max-new-tokens", 8)
+    result = fairlead("generate", base, ASKED, "--max-new-tokens", 8)
+    assert result.stdout.splitlines() == [f"> {ASKED}", *row["replies"]]
+
+
+def test_prompts_of_a_data_set(base: Path, pairs: Path):
+    rows = json_of("generate", base, "--data", pairs, "--max-new-tokens", 4)
+    assert 1 < len(rows) <= 80
+    assert len({row["prompt"] for row in rows}) == len(rows)
+
+
+def test_nothing_to_answer(base: Path):
+    assert "give a prompt, or --data" in fails("generate", base)
+
+
+def test_settings_out_of_range(base: Path):
+    assert "where: --max-new-tokens" in fails("generate", base, ASKED, "--max-new-tokens", 0)
+    assert "n >= 1" in fails("generate", base, ASKED, "--n", 0)
+
+
+def test_a_reward_model_does_not_speak(reward_run: Path):
+    text = fails("generate", reward_run / "stages/reward/model", ASKED)
+    assert "holds a reward model, not a policy" in text
