@@ -59,7 +59,7 @@ def run_recipe(
         DataError: an input is missing, or the outputs of an earlier stage are damaged.
     """
     tune_allocator()
-    from_first(lambda: _check_unfinished(run_dir, recipe, resume))
+    from_first(lambda: _claim(run_dir, recipe, resume))
     log = _Log(recipe, run_dir)
     for stage in recipe.stages:
         settings, inputs, seconds = from_first(partial(_prepare, stage, recipe, run_dir))
@@ -199,6 +199,15 @@ def _remove_leftovers(folder: Path) -> None:
     """Half-written files of a process that was killed; their names start with a dot."""
     for path in sorted(folder.rglob(".*")):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _claim(run_dir: Path, recipe: Recipe, resume: bool) -> None:
+    """Makes the run folder, or sees to it that it is this recipe's to go on with."""
+    _check_unfinished(run_dir, recipe, resume)
+    try:
+        (run_dir / "stages").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(run_dir, error) from error
 
 
 def _check_unfinished(run_dir: Path, recipe: Recipe, resume: bool) -> None:
