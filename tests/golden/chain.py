@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from small_world import write_base, write_pairs
 
 from fairlead.core.files import sha256_file
+from small_world import write_base, write_pairs
 
 STAGES = ("sft", "reward", "dpo", "ppo")
 STEPS = 60

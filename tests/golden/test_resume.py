@@ -18,11 +18,11 @@ from chain import (
     weights,
     write_recipe,
 )
-from small_world import metrics_of
 
 from fairlead.lineage import verify
 from fairlead.pipeline.recipe import load_recipe
 from fairlead.pipeline.runner import run_recipe
+from small_world import metrics_of
 
 KILLED_AFTER = 33
 """Logged steps; the checkpoint before it is of step 30, in PPO 24, where a rollout batch began."""
