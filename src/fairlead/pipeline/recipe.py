@@ -60,7 +60,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def _parsed(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _unshared(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise ConfigError(
             "no such recipe", where=str(path), remedy="check the path of the recipe"
@@ -78,6 +78,13 @@ def _parsed(path: Path) -> Any:
             got=str(error),
             remedy="correct the file; indentation and quotes are the usual causes",
         ) from error
+
+
+def _unshared(value: Any) -> Any:
+    """What a YAML anchor gave to several places becomes a copy for each, to be overridden alone."""
+    if isinstance(value, dict):
+        return {k: _unshared(v) for k, v in value.items()}
+    return [_unshared(v) for v in value] if isinstance(value, list) else value
 
 
 def _mapping(value: Any, where: str, what: str) -> dict[str, Any]:
@@ -147,11 +154,13 @@ def _override(raw: dict[str, Any], values: dict[str, Any], override: str, path: 
 
 
 def parse_value(text: str, *, where: str) -> Any:
-    """The value of a `key=value` argument, which is YAML.
+    """The value of a `key=value` argument: YAML, where `@stage` needs no quotes.
 
     Raises:
         ConfigError: it is not YAML.
     """
+    if text.startswith("@"):
+        return text
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
