@@ -27,11 +27,12 @@ from fairlead.lineage import (
     write_run,
 )
 from fairlead.lineage.environment import code_version
-from fairlead.lineage.manifest import Inputs, output_names, sha256_path
+from fairlead.lineage.manifest import MANIFEST, Inputs, output_names, sha256_path
 from fairlead.models.processes import from_first, is_first
 from fairlead.pipeline.recipe import Recipe
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.report import write_report
+from fairlead.training.checkpoints import complete_checkpoints
 from fairlead.training.config import TrainConfig
 
 BEGUN = ".begun"
@@ -133,6 +134,8 @@ def _run_stage(
         result = work() if _trains(stage) else from_first(work)
     except BaseException:
         log.stage(stage, "failed", time.monotonic() - clock, cached=False)
+        if is_first():
+            _put_back(folder)
         raise
     seconds = time.monotonic() - clock
 
@@ -148,6 +151,7 @@ def _run_stage(
             seconds=seconds,
         )
         write(folder, manifest)
+        shutil.rmtree(_earlier(folder), ignore_errors=True)
 
     from_first(close)
     log.stage(stage, "complete", seconds, cached=False)
@@ -162,12 +166,33 @@ def _trains(stage: Stage) -> bool:
 def _open(folder: Path, settings: dict[str, Any], key: str, going_on: bool) -> None:
     """Makes a stage's folder ready, empty unless it is gone on with."""
     if going_on:
-        (folder / "manifest.json").unlink(missing_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
         _remove_leftovers(folder)
     else:
-        shutil.rmtree(folder, ignore_errors=True)
+        _set_aside(folder)
     write_json(folder / "config.json", settings)
     write_text(folder / BEGUN, key)
+
+
+def _earlier(folder: Path) -> Path:
+    """Where a stage's earlier result is while a new one is made."""
+    return folder.parent.parent / "earlier" / folder.name
+
+
+def _set_aside(folder: Path) -> None:
+    """Empties a stage's folder; a complete result is kept until a new one replaces it."""
+    if (folder / MANIFEST).exists():
+        shutil.rmtree(_earlier(folder), ignore_errors=True)
+        _earlier(folder).parent.mkdir(exist_ok=True)
+        folder.rename(_earlier(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_back(folder: Path) -> None:
+    """Gives a stage its earlier result again where the new attempt left nothing to go on with."""
+    if _earlier(folder).exists() and not complete_checkpoints(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        _earlier(folder).rename(folder)
 
 
 def _begun_as(folder: Path) -> str:
@@ -203,11 +228,15 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _claim(run_dir: Path, recipe: Recipe, resume: bool) -> None:
     """Makes the run folder, or sees to it that it is this recipe's to go on with."""
+    for stage in recipe.stages:
+        stage.check_inputs()
     _check_unfinished(run_dir, recipe, resume)
     try:
         (run_dir / "stages").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(run_dir, error) from error
+    for stage in recipe.stages:
+        _put_back(run_dir / "stages" / stage.name)
 
 
 def _check_unfinished(run_dir: Path, recipe: Recipe, resume: bool) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seeds import Seed
 from fairlead.data.readers import read
+from fairlead.data.readers.sources import SUFFIXES
 from fairlead.lineage.result import StageResult
 from fairlead.records import Record
 from fairlead.records.files import read_records
@@ -93,15 +94,44 @@ class Stage(BaseModel, ABC):
         """Local files and folders outside the run that it reads."""
         named = [getattr(self, field) for field in self.file_fields]
         paths = [
-            packaged(v.removeprefix("package:")) if v.startswith("package:") else Path(v)
+            packaged(v.removeprefix("package:"))
+            if v.startswith("package:")
+            else Path(v).expanduser()
             for v in named
             if v and not v.startswith("@")
         ]
         return [path for path in paths if path.exists()]
 
+    def check_inputs(self) -> None:
+        """Sees to it, before anything is done, that what it reads from outside the run is there.
+
+        Raises:
+            ConfigError: a path is not set, or a package is not installed.
+            DataError: a local file or folder is missing.
+        """
+        for field in self.file_fields:
+            value = getattr(self, field)
+            if type(self).model_fields[field].is_required():
+                value = require_path(value, "data.path" if field == "path" else f"{field}.path")
+            if value and value.startswith("package:"):
+                packaged(value.removeprefix("package:"))
+            elif value and _looks_local(value) and not Path(value).expanduser().exists():
+                raise DataError(
+                    "no such file or folder",
+                    where=f"stage {self.name}, {field}: {value}",
+                    remedy="check the path in the recipe or on the command line",
+                )
+
     def settings(self) -> dict[str, Any]:
         """Its settings as JSON values."""
         return self.model_dump(mode="json")
+
+
+def _looks_local(value: str) -> bool:
+    """Whether it can only be a path outside the run; other names may be on a hub."""
+    if value.startswith("@"):
+        return False
+    return value.startswith((".", "/", "~")) or value.endswith(SUFFIXES)
 
 
 def packaged(reference: str) -> Path:
