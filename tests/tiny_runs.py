@@ -26,9 +26,10 @@ def fails(*arguments: Any) -> str:
     result = fairlead(*arguments)
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit), result.exception
-    assert result.stderr.startswith("error: ")
-    assert "Traceback" not in result.output
-    return " ".join(result.stderr.split())
+    assert "Traceback" not in result.output and "error: " not in result.stdout
+    progress, _, error = result.stderr.partition("error: ")
+    assert error, progress
+    return " ".join(error.split())
 
 
 def json_of(*arguments: Any) -> Any:
