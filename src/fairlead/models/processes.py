@@ -7,7 +7,7 @@ Everything here also works where there is a single process, and then costs nothi
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -71,7 +71,7 @@ def gathered(values: Sequence[T]) -> list[T]:
 
 
 @contextmanager
-def naming_dead_workers() -> Iterator[None]:
+def naming_dead_workers() -> Generator[None]:
     """Names a dead process as what it is; every other error stays itself.
 
     Raises:

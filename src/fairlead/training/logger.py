@@ -6,6 +6,8 @@ import json
 import math
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from fairlead.core.errors import DataError
 from fairlead.core.files import cannot_write
 
 SHOWN = ("loss/total", "reward/score", "reward/accuracy", "policy/kl_k1", "time/tokens_per_second")
@@ -56,18 +59,20 @@ class Logger:
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """Writes the metrics of a step (steps done so far)."""
         finite = {k: (v if math.isfinite(v) else None) for k, v in metrics.items()}
-        self._write(json.dumps({"step": step, **finite}) + "\n")
-        for name, value in metrics.items():
-            self.board.add_scalar(name, value, step)
+        with self._writing():
+            self.file.write(json.dumps({"step": step, **finite}) + "\n")
+            self.file.flush()
+            for name, value in metrics.items():
+                self.board.add_scalar(name, value, step)
         numbers = "  ".join(f"{n.split('/')[1]} {metrics[n]:.4g}" for n in SHOWN if n in metrics)
         self.bar.update(self.task, completed=step, numbers=numbers)
         if not self.live and self._due(step):
             self.console.print(f"{self.title} {step}/{self.steps}  {numbers}", highlight=False)
 
-    def _write(self, line: str) -> None:
+    @contextmanager
+    def _writing(self) -> Generator[None]:
         try:
-            self.file.write(line)
-            self.file.flush()
+            yield
         except OSError as error:
             raise cannot_write(Path(self.file.name), error) from error
 
@@ -89,5 +94,10 @@ class Logger:
         traceback: TracebackType | None,
     ) -> None:
         self.bar.stop()
-        self.board.close()
-        self.file.close()
+        try:
+            with self._writing():
+                self.board.close()
+                self.file.close()
+        except DataError:
+            if error is None:  # else it only says again what stopped the run
+                raise
