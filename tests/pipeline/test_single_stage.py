@@ -1,0 +1,42 @@
+import pytest
+
+from fairlead.core.errors import ConfigError
+from fairlead.pipeline.single import HELD_OUT, single_stage
+from fairlead.pipeline.stages import DPOStage, PPOStage, RecordsStage, RewardStage, SFTStage
+
+KINDS = {"sft": SFTStage, "reward": RewardStage, "dpo": DPOStage, "ppo": PPOStage}
+
+
+def made(kind: str, *settings: str):
+    more = ("reward=models/reward",) if kind == "ppo" else ()
+    return single_stage(kind, model="m", data="d.jsonl", seed=4, settings=(*more, *settings))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reads_splits_and_trains(kind: str):
+    recipe = made(kind)
+    data, stage = recipe.stages
+    assert (recipe.name, recipe.seed) == (f"train-{kind}", 4)
+    assert isinstance(data, RecordsStage)
+    assert data.path == "d.jsonl"
+    assert data.parts == {"train": 1 - HELD_OUT, "test": HELD_OUT}
+    assert isinstance(stage, KINDS[kind])
+    assert (stage.name, stage.model, stage.data) == (kind, "m", "@data/train.jsonl")
+    assert getattr(stage, "test", "@data/test.jsonl") == "@data/test.jsonl"
+
+
+def test_settings_go_to_the_stage_and_those_of_data_to_reading():
+    recipe = made("dpo", "train.epochs=3", "objective.beta=0.2", "data.format=preference")
+    data, stage = recipe.stages
+    assert isinstance(stage, DPOStage)
+    assert isinstance(data, RecordsStage)
+    assert (stage.train.epochs, stage.objective.beta) == (3, 0.2)
+    assert data.format == "preference"
+
+
+@pytest.mark.parametrize(
+    "setting", ["beta=0.2", "objective.bta=0.2", "train.epochs=0", "data.pth=x", "train.epochs"]
+)
+def test_settings_that_do_not_fit(setting: str):
+    with pytest.raises(ConfigError):
+        made("dpo", setting)
