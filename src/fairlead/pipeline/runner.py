@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -151,7 +152,7 @@ def _run_stage(
             seconds=seconds,
         )
         write(folder, manifest)
-        shutil.rmtree(_earlier(folder), ignore_errors=True)
+        _forget_earlier(folder)
 
     from_first(close)
     log.stage(stage, "complete", seconds, cached=False)
@@ -193,6 +194,12 @@ def _put_back(folder: Path) -> None:
     if _earlier(folder).exists() and not complete_checkpoints(folder):
         shutil.rmtree(folder, ignore_errors=True)
         _earlier(folder).rename(folder)
+
+
+def _forget_earlier(folder: Path) -> None:
+    shutil.rmtree(_earlier(folder), ignore_errors=True)
+    with suppress(OSError):  # other stages may have theirs there
+        _earlier(folder).parent.rmdir()
 
 
 def _begun_as(folder: Path) -> str:
