@@ -2,7 +2,7 @@
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -75,7 +75,7 @@ class Stage(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that name a path or hub name when they do not start with `@`."""
+    """Fields that name models or data: a stage (`@...`), a path or a hub name, or several."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """Name of the stage and of its folder."""
@@ -84,21 +84,28 @@ class Stage(BaseModel, ABC):
     def run(self, context: Context) -> StageResult:
         """Does the work, writes files into `context.folder`, and says what it found."""
 
+    def references(self) -> list[tuple[str, str]]:
+        """(field, name) of everything it reads; unset fields are left out."""
+        named: list[tuple[str, str]] = []
+        for field in self.file_fields:
+            value = getattr(self, field)
+            several = value.values() if isinstance(value, dict) else [value]
+            named += [(field, name) for name in several if name]
+        return named
+
     def upstream(self) -> list[str]:
         """Names of the stages it refers to."""
-        return sorted(
-            {text[1:].split("/")[0] for text in _strings(self.settings()) if text[:1] == "@"}
-        )
+        names = [name for _, name in self.references()]
+        return sorted({name[1:].split("/")[0] for name in names if name.startswith("@")})
 
     def files(self) -> list[Path]:
         """Local files and folders outside the run that it reads."""
-        named = [getattr(self, field) for field in self.file_fields]
         paths = [
-            packaged(v.removeprefix("package:"))
-            if v.startswith("package:")
-            else Path(v).expanduser()
-            for v in named
-            if v and not v.startswith("@")
+            packaged(name.removeprefix("package:"))
+            if name.startswith("package:")
+            else Path(name).expanduser()
+            for _, name in self.references()
+            if not name.startswith("@")
         ]
         return [path for path in paths if path.exists()]
 
@@ -110,15 +117,15 @@ class Stage(BaseModel, ABC):
             DataError: a local file or folder is missing.
         """
         for field in self.file_fields:
-            value = getattr(self, field)
-            if type(self).model_fields[field].is_required():
-                value = require_path(value, "data.path" if field == "path" else f"{field}.path")
-            if value and value.startswith("package:"):
-                packaged(value.removeprefix("package:"))
-            elif value and _looks_local(value) and not Path(value).expanduser().exists():
+            if type(self).model_fields[field].is_required() and getattr(self, field) is None:
+                require_path(None, "data.path" if field == "path" else f"{field}.path")
+        for field, name in self.references():
+            if name.startswith("package:"):
+                packaged(name.removeprefix("package:"))
+            elif _looks_local(name) and not Path(name).expanduser().exists():
                 raise DataError(
                     "no such file or folder",
-                    where=f"stage {self.name}, {field}: {value}",
+                    where=f"stage {self.name}, {field}: {name}",
                     remedy="check the path in the recipe or on the command line",
                 )
 
@@ -160,14 +167,3 @@ def require_path(value: str | None, key: str) -> str:
             remedy=f"add {key}=PATH to the command line",
         )
     return value
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _strings(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _strings(part)

@@ -20,6 +20,7 @@ class TrainConfig(BaseModel):
     microbatch_tokens: PositiveInt = 8192
     """Tokens computed at once: the one memory knob. It does not change the result."""
     learning_rate: PositiveFloat = 1e-5
+    """Rate at the end of the warm-up."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     """What the rate does after the warm-up."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
@@ -27,6 +28,7 @@ class TrainConfig(BaseModel):
     final_rate: float = Field(default=0.1, ge=0, le=1)
     """Share of the learning rate that is left at the end (cosine and linear)."""
     weight_decay: NonNegativeFloat = 0.0
+    """Share of a weight taken away per step and unit of rate (AdamW)."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Adam's decay rates."""
     epsilon: PositiveFloat = 1e-8

@@ -60,7 +60,9 @@ class RolloutConfig(BaseModel):
     minibatches: PositiveInt = 1
     """Optimizer steps per pass."""
     sampling: Sampling = Sampling(max_new_tokens=64)
+    """How replies are sampled."""
     kl: KLControl = KLControl()
+    """The penalty that keeps the policy near its reference."""
     gamma: float = Field(default=1.0, gt=0, le=1)
     """Discount per token."""
     lam: float = Field(default=0.95, ge=0, le=1)

@@ -31,7 +31,9 @@ class DPOStage(Stage):
     test: str | None = None
     """Held-out comparisons, for the accuracy of the implicit reward."""
     objective: DPO = DPO()
+    """Settings of the objective."""
     train: TrainConfig = TrainConfig()
+    """Settings of the loop."""
     max_length: int = 512
     """Longest prompt plus reply, in tokens; longer prompts lose their beginning."""
     lora: Lora | None = None

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -76,6 +76,8 @@ class EvaluateStage(Stage):
     shown: PositiveInt = 6
     """Prompts whose replies the report shows."""
     sampling: Sampling = Sampling(max_new_tokens=64)
+    """How replies are sampled."""
+    file_fields: ClassVar[tuple[str, ...]] = ("baseline", "policies", "data", "reward", "judge")
 
     def run(self, context: Context) -> StageResult:
         """Samples, scores, and compares, paired by prompt."""
@@ -95,7 +97,10 @@ class EvaluateStage(Stage):
             figures=figures,
             tables=(_table({"baseline": base, **shown}),),
             samples=_samples(bench.prompts[: self.shown], {"baseline": base, **shown}),
-            notes=(f"{len(bench.prompts)} held-out prompts, {self.samples} replies each",),
+            notes=(
+                f"{len(bench.prompts)} held-out prompts, {self.samples} replies each; "
+                f"{bench.too_long} left out because they leave no room to reply",
+            ),
         )
 
     def _samples_of_baseline(self) -> int:
@@ -134,6 +139,7 @@ class _Bench:
         self.baseline = load_policy(context.model(stage.baseline)).eval()
         asked = prompts(context.records(stage.data))[: stage.prompts]
         self.prompts = fitting(self.baseline, asked, stage.sampling)
+        self.too_long = len(asked) - len(self.prompts)
         self.judges: dict[str, RewardSource] = {}
         if stage.gold:
             self.judges["gold"] = FunctionReward(AssistantWorld().gold, "gold")

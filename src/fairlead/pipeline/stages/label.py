@@ -1,6 +1,6 @@
 """Samples replies from a policy and has simulated annotators compare them."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -35,6 +35,8 @@ class LabelStage(Stage):
     annotators: tuple[Annotator, ...] = (Annotator(name="careful"),)
     """Who judges; each pair goes to one of them at random."""
     sampling: Sampling = Sampling(max_new_tokens=32)
+    """How replies are sampled."""
+    file_fields: ClassVar[tuple[str, ...]] = ("policy", "train", "test")
 
     def run(self, context: Context) -> StageResult:
         """Samples, labels, and computes the ceiling from the annotators' known noise."""

@@ -26,8 +26,10 @@ class PPOStage(Stage):
     data: str
     """Records whose prompts are answered."""
     objective: PPO = PPO()
+    """Settings of the objective."""
     rollouts: RolloutConfig = RolloutConfig()
     train: TrainConfig = TrainConfig()
+    """Settings of the loop."""
     value: Literal["separate", "shared"] = "separate"
     """A critic of its own, starting as the reward model, or a head on the policy's trunk."""
     pretraining: str | None = None

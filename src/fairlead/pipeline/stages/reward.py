@@ -29,7 +29,9 @@ class RewardStage(Stage):
     test: str | None = None
     """Held-out comparisons."""
     objective: BradleyTerry = BradleyTerry()
+    """Settings of the objective."""
     train: TrainConfig = TrainConfig()
+    """Settings of the loop."""
     max_length: int = 512
     """Longest prompt plus reply, in tokens; longer prompts lose their beginning."""
     pooling: Literal["auto", "last", "mean"] = "auto"

@@ -31,6 +31,7 @@ class SFTStage(Stage):
     test: str | None = None
     """Held-out replies, for the negative log-likelihood."""
     train: TrainConfig = TrainConfig()
+    """Settings of the loop."""
     max_length: int = 512
     """Longest prompt plus reply, in tokens; longer prompts lose their beginning."""
     lora: Lora | None = None

@@ -20,12 +20,15 @@ class TestbedStage(Stage):
 
     kind: Literal["testbed"] = "testbed"
     world: Literal["assistant"] = "assistant"
+    """Which world."""
     corpus: PositiveInt = 12_000
     """Documents to pretrain on."""
     demonstrations: PositiveInt = 3_000
     """Replies of a mediocre demonstrator, for SFT."""
     train_prompts: PositiveInt = 1_500
+    """Prompts to label and to train on."""
     test_prompts: PositiveInt = 300
+    """Prompts that no stage trains on."""
 
     def run(self, context: Context) -> StageResult:
         """Everything follows from the seed."""
