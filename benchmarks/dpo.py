@@ -90,8 +90,9 @@ def _interleaved(
         for number in range(rounds + 1):
             for label, side in sides.items():
                 answers[label].append(side.epoch())
-                seconds = answers[label][-1]["seconds"]
-                print(f"{name} round {number} {label}: {seconds:.1f} s", file=sys.stderr)
+                took, others = (answers[label][-1][k] for k in ("seconds", "others_cpu_seconds"))
+                shown = f"{took:.1f} s, {others / took:.2f} CPUs busy with other work"
+                print(f"{name} round {number} {label}: {shown}", file=sys.stderr)
     return answers
 
 
@@ -112,6 +113,8 @@ class Timed:
 
     seconds: list[float]
     cpu_seconds: list[float]
+    others: float
+    """CPUs that other work on the machine kept busy meanwhile, on average."""
     once: float
     """Seconds spent before the first epoch on what is never done again."""
     above_mib: float
@@ -123,6 +126,8 @@ class Timed:
         return cls(
             [a["seconds"] for a in answers[1:]],
             [a["cpu_seconds"] for a in answers[1:]],
+            sum(a["others_cpu_seconds"] for a in answers[1:])
+            / sum(a["seconds"] for a in answers[1:]),
             answers[0]["once_seconds"],
             answers[-1]["above_mib"],
         )
@@ -173,6 +178,7 @@ def _row(
         "tokens_per_s_ours": tokens / ours.typical,
         "tokens_per_s_peer": tokens / peer.typical,
         "rounds": rounds,
+        "others_cpus": max(side.others for side in (*peers.values(), ours, ours_again)),
         "epochs_s": {
             "ours": ours.seconds,
             "peer": peer.seconds,

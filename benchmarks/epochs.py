@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.work import peak_mib, resident_mib
+from benchmarks.work import machine_busy, peak_mib, resident_mib
 
 
 class Epochs:
@@ -24,7 +24,7 @@ class Epochs:
         os.dup2(2, 1)
         self.before = 0.0
         self.facts: dict[str, Any] = {}
-        self.started = self.started_cpu = 0.0
+        self.started = self.started_cpu = self.busy = 0.0
         self.steps: list[dict[str, float]] = []
 
     def loaded(self) -> None:
@@ -41,6 +41,7 @@ class Epochs:
         if not sys.stdin.readline():
             raise SystemExit
         self.steps = []
+        self.busy = machine_busy()
         self.started, self.started_cpu = time.perf_counter(), time.process_time()
 
     def step(self, loss: float, gradient_norm: float) -> None:
@@ -55,6 +56,7 @@ class Epochs:
         answer = {
             "seconds": seconds,
             "cpu_seconds": cpu,
+            "others_cpu_seconds": max(machine_busy() - self.busy - cpu, 0.0),
             **memory,
             "steps": self.steps,
             **self.facts,

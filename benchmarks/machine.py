@@ -1,7 +1,6 @@
 """Where and with what a measurement was made."""
 
 import json
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -30,7 +29,6 @@ def describe(peer: str) -> dict[str, Any]:
         "cpus": usable_cpus(),
         "memory_gib": round(usable_memory() / GIB, 1),
         "platform": platform.platform(),
-        "load_average": round(os.getloadavg()[1], 1),
         "versions": library_versions(),
         "peer_versions": json.loads(asked.stdout),
     }

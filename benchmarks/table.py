@@ -15,8 +15,7 @@ def render(result: dict[str, Any]) -> str:
             f"{machine['memory_gib']} GiB, float32. Peer: {versions}. "
             f"Median of {result['rounds']} interleaved rounds after a warm-up; "
             f"lowest to highest in brackets. "
-            f"Load average over five minutes at the end: {machine['load_average']} (one side "
-            "computes at a time; anything above the number of CPUs is other work on the machine).",
+            "One side computes at a time.",
             "",
             "| seconds per epoch | " + " | ".join(f"model {row['model']}" for row in rows) + " |",
             "|---|" + "---|" * len(rows),
@@ -83,6 +82,8 @@ def _ratios(rows: list[dict[str, Any]]) -> list[str]:
         f"{row['memory_ratio']:.2f}x"
         for row in rows
     ]
+    others = [f"{row['others_cpus']:.2f} of the CPUs" for row in rows]
+    lines.append(_line("other work on the machine meanwhile took at most", others))
     return [*lines, _line("**peak memory above that of the loaded model**", memory)]
 
 

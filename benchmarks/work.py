@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,13 @@ def peak_mib() -> float:
 def _status(field: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def machine_busy() -> float:
+    """CPU seconds that all processes of the machine have used since it started."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split()[1:9]]
+    idle, waiting = fields[3:5]
+    return (sum(fields) - idle - waiting) / os.sysconf("SC_CLK_TCK")
 
 
 def keep_freed_memory() -> None:
