@@ -190,7 +190,7 @@ def test_kl_penalty_by_hand(taught: dict[str, Tensor]) -> None:
         torch.testing.assert_close(batch.advantages, -0.3 * ratio, rtol=1e-4, atol=1e-5)
         log_ratios.append(ratio)
     metrics = reported(step)
-    assert metrics["policy/kl_k1"] == pytest.approx(float(torch.cat(log_ratios).sum()) / 12, 1e-4)
+    assert metrics["policy/kl_k1"] == pytest.approx(torch.cat(log_ratios).sum().item() / 12, 1e-4)
     assert metrics["policy/kl_k1"] > 1 and metrics["policy/kl_k3"] > 1
 
 
@@ -342,7 +342,7 @@ def test_reference_of_adapters_is_the_model_without_them(taught: dict[str, Tenso
     log_ratios = [
         policy(b.packed, LOGPS).logps - base(b.packed, LOGPS).logps for b in rollouts(step)
     ]
-    expected = float(torch.cat(log_ratios).sum()) / 12
+    expected = torch.cat(log_ratios).sum().item() / 12
     assert reported(step)["policy/kl_k1"] == pytest.approx(expected, rel=1e-4) and expected > 0.1
 
 

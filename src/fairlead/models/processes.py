@@ -7,6 +7,7 @@ Everything here also works where there is a single process, and then costs nothi
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
 
+import atexit
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,9 +29,14 @@ DEATH_SIGNS = ("Connection closed by peer", "Connection reset", "Broken pipe", "
 """What torch says when another process of the group is gone."""
 
 
+@cache
 def processes() -> PartialState:
     """Accelerate's view of the processes; joins them at the first call."""
-    return PartialState(cpu=WITHOUT_DEVICE)
+    state = PartialState(cpu=WITHOUT_DEVICE)
+    if state.num_processes > 1:
+        # The group's threads must end before the interpreter does, or it aborts at times.
+        atexit.register(dist.destroy_process_group)
+    return state
 
 
 def is_first() -> bool:

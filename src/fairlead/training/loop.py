@@ -23,7 +23,7 @@ from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat
 from fairlead.models.loading import save
 from fairlead.models.policy import Policy, RewardModel
-from fairlead.models.processes import WITHOUT_DEVICE, naming_dead_workers
+from fairlead.models.processes import WITHOUT_DEVICE, naming_dead_workers, processes
 from fairlead.objectives.base import Need, Objective
 from fairlead.objectives.batch import PreferenceBatch, RolloutBatch, Totals
 from fairlead.training import checks
@@ -112,6 +112,7 @@ class _Run:
         seed: Seed,
         run_dir: Path,
     ) -> None:
+        processes()  # joins them, and has them part in order when the interpreter ends
         # accelerate divides the loss by gradient_accumulation_steps; totals are global already.
         unused = DistributedDataParallelKwargs(broadcast_buffers=False)
         self.accelerator = Accelerator(
