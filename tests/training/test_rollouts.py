@@ -1,115 +1,26 @@
-"""The source of PPO's steps: sampling, credit, the KL and what is mixed in."""
+"""The source of PPO's steps: sampling, credit, credit and the KL."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rollout_tools import LOGPS, NEW_TOKENS, column, make, replies, reported, rollouts, start
 from torch import Tensor
 
 from fairlead.core.errors import ConfigError, TrainingError
 from fairlead.core.metrics import merge
 from fairlead.core.seeds import Seed
-from fairlead.data.batches import sequence_batch
-from fairlead.generation.local import LocalEngine
 from fairlead.models.loading import Lora
 from fairlead.models.policy import Policy
-from fairlead.objectives.base import Need
-from fairlead.objectives.batch import RolloutBatch
 from fairlead.objectives.ppo import PPO
-from fairlead.objectives.sft import SFT
-from fairlead.records import Prompt
-from fairlead.rewards.base import FunctionReward, Reply
+from fairlead.rewards.base import Reply
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
-from fairlead.training.rollouts import RolloutConfig, RolloutSource
-from fairlead.training.source import DatasetSource, Ranks, Step
-from small_world import demonstrations, items_of, metrics_of, prompt_ids, prompts, tiny_policy
-
-NEW_TOKENS = 10
-LOGPS = frozenset({Need.LOGPS})
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
-    """Weights of a policy that ends some of its replies within NEW_TOKENS."""
-    policy = tiny_policy()
-    source = DatasetSource(items_of(demonstrations(64)), sequence_batch, 16, 8, 2048, Seed(0))
-    config = TrainConfig(learning_rate=1e-2)
-    train(policy, SFT(), source, config, seed=Seed(0), run_dir=tmp_path_factory.mktemp("taught"))
-    return policy.model.state_dict()
-
-
-def start(taught: dict[str, Tensor], **options: Any) -> Policy:
-    """A policy with those weights and, unless told otherwise, a fresh value head."""
-    plain = tiny_policy()
-    plain.model.load_state_dict(taught)
-    if "lora" not in options:
-        return Policy(plain.model, plain.tokenizer, value=options.get("value", "shared"))
-    return Policy(options["lora"].wrap(plain.model), plain.tokenizer, value="shared")
-
-
-def length_reward(prompt: Prompt, text: str) -> float:
-    return float(len(text.split()))
-
-
-def make(
-    policy: Policy,
-    *,
-    reward: Callable[[Prompt, str], float] = length_reward,
-    engine: Policy | None = None,
-    reference: Policy | None = None,
-    asked: int = 12,
-    pretraining: int = 0,
-    tokens: int = 512,
-    seed: int = 0,
-    **settings: Any,
-) -> RolloutSource:
-    records = prompts(asked)
-    sampling = {"max_new_tokens": NEW_TOKENS, **settings.pop("sampling", {})}
-    config = {"prompts": 12, "iterations": 3, "epochs": 1, "sampling": sampling, **settings}
-    return RolloutSource(
-        policy,
-        reference=None if policy.adapts else (reference or policy.frozen_copy()),
-        engine=LocalEngine(engine or policy),
-        reward=FunctionReward(reward),
-        prompts=prompt_ids(records),
-        records=records,
-        config=RolloutConfig.model_validate(config),
-        microbatch_tokens=tokens,
-        seed=Seed(seed),
-        pretraining=items_of(demonstrations(pretraining)) if pretraining else [],
-    )
-
-
-def rollouts(step: Step) -> list[RolloutBatch]:
-    return [b for b in step.microbatches if isinstance(b, RolloutBatch) and not b.pretraining.any()]
-
-
-def mixed_in(step: Step) -> list[RolloutBatch]:
-    return [b for b in step.microbatches if isinstance(b, RolloutBatch) and b.pretraining.any()]
-
-
-def column(step: Step, name: str) -> Tensor:
-    return torch.cat([getattr(batch, name) for batch in rollouts(step)])
-
-
-def replies(step: Step) -> list[tuple[tuple[int, ...], Tensor]]:
-    """Tokens and advantages of every sampled reply."""
-    found: list[tuple[tuple[int, ...], Tensor]] = []
-    for batch in rollouts(step):
-        packed = batch.packed
-        for sequence in range(packed.sequences):
-            own = packed.row_sequence == sequence
-            found.append((tuple(packed.targets[own].tolist()), batch.advantages[own]))
-    return found
-
-
-def reported(step: Step) -> dict[str, float]:
-    return {name: mean.value for name, mean in step.metrics.items()}
-
+from fairlead.training.rollouts import RolloutSource
+from fairlead.training.source import Ranks, Step
+from small_world import metrics_of, tiny_policy
 
 PLAIN = {"whiten_advantages": False, "gamma": 1.0, "lam": 0.0, "kl": {"coefficient": 0.0}}
 """With lambda 0 and values 0 the advantage of a token is its reward."""
@@ -220,111 +131,6 @@ def test_coefficient_without_a_target_stays(taught: dict[str, Tensor]) -> None:
     assert source.state() == {"kl_coefficient": 0.3}
     source.restore({"kl_coefficient": 0.4})
     assert reported(source.step(1, Ranks()))["policy/kl_coefficient"] == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(("ratio", "count"), [(0.5, 6), (2.0, 24)])
-def test_pretraining_text_is_mixed_in(taught: dict[str, Tensor], ratio: float, count: int) -> None:
-    policy = start(taught)
-    settings = {"pretraining_ratio": ratio, "sampling": {"temperature": 0.5}}
-    step = make(policy, pretraining=20, **settings).step(0, Ranks())
-    assert sum(b.packed.sequences for b in mixed_in(step)) == count
-    assert sum(b.packed.sequences for b in rollouts(step)) == 12
-    assert {b.packed.temperature for b in rollouts(step)} == {0.5}
-    assert {b.packed.temperature for b in mixed_in(step)} == {1.0}
-    known = {item.responses[0] for item in items_of(demonstrations(20))}
-    for batch in mixed_in(step):
-        assert bool(batch.pretraining.all())
-        rows = batch.packed.row_sequence
-        for sequence in range(batch.packed.sequences):
-            assert tuple(batch.packed.targets[rows == sequence].tolist()) in known
-        logits = policy.logits(policy.trunk.hidden(batch.packed)[batch.packed.rows])
-        logps = logits.log_softmax(-1).gather(1, batch.packed.targets[:, None]).squeeze(1)
-        torch.testing.assert_close(policy(batch.packed, LOGPS).logps, logps)
-    totals = step.totals()
-    assert totals.rows == len(column(step, "returns"))
-    assert totals.pretraining_rows == sum(len(b.packed.rows) for b in mixed_in(step))
-
-
-def test_pretraining_text_changes_no_policy_metric(taught: dict[str, Tensor]) -> None:
-    policy = start(taught)
-
-    def metrics(**settings: Any) -> dict[str, float]:
-        step = make(policy, **settings).step(0, Ranks())
-        totals = step.totals()
-        parts = [PPO()(policy(b.packed, PPO().needs), b, totals).metrics for b in step.microbatches]
-        return {name: mean.value for name, mean in merge(parts).items()}
-
-    plain = metrics()
-    mixed = metrics(pretraining=20, pretraining_ratio=1.0)
-    assert mixed.pop("loss/pretraining_nll") > 0.1
-    assert mixed == pytest.approx(plain, rel=1e-5, abs=1e-6)
-
-
-def test_pretraining_text_differs_by_step_and_follows_the_seed(taught: dict[str, Tensor]) -> None:
-    def texts(index: int) -> list[list[int]]:
-        source = make(start(taught), pretraining=20, pretraining_ratio=0.5, epochs=2)
-        return [b.packed.input_ids.tolist() for b in mixed_in(source.step(index, Ranks()))]
-
-    assert texts(0) == texts(0) and texts(0) != texts(1)
-
-
-def asked_in(source: RolloutSource, seen: list[str], ranks: Ranks) -> list[list[str]]:
-    """First user turns of the prompts of each iteration."""
-    iterations: list[list[str]] = []
-    for index in range(source.steps):
-        seen.clear()
-        source.step(index, ranks)
-        iterations.append(list(seen))
-    return iterations
-
-
-def recorder(seen: list[str]) -> Callable[[Prompt, str], float]:
-    def reward(prompt: Prompt, text: str) -> float:
-        seen.append(prompt.first_user_turn)
-        return 0.0
-
-    return reward
-
-
-def test_prompts_go_round(taught: dict[str, Tensor]) -> None:
-    seen: list[str] = []
-    source = make(start(taught), reward=recorder(seen), asked=10, prompts=4, iterations=10)
-    order = [text for iteration in asked_in(source, seen, Ranks()) for text in iteration]
-    everyone = Counter(prompt.first_user_turn for prompt in prompts(10))
-    cycles = [order[start : start + 10] for start in range(0, 40, 10)]
-    assert all(Counter(cycle) == everyone for cycle in cycles)
-    assert len({tuple(cycle) for cycle in cycles}) == 4  # a new order every time
-
-
-def test_processes_share_the_prompts(taught: dict[str, Tensor]) -> None:
-    def of(ranks: Ranks) -> list[list[str]]:
-        seen: list[str] = []
-        source = make(start(taught), reward=recorder(seen), asked=10, prompts=5, iterations=2)
-        return asked_in(source, seen, ranks)
-
-    whole, first, second = of(Ranks()), of(Ranks(0, 2)), of(Ranks(1, 2))
-    for i in range(2):
-        assert Counter(first[i]) + Counter(second[i]) == Counter(whole[i])
-        assert (len(first[i]), len(second[i])) == (3, 2)
-
-
-def test_a_batch_is_used_epochs_times_and_reported_once(taught: dict[str, Tensor]) -> None:
-    source = make(start(taught), epochs=2, minibatches=3, iterations=2)
-    assert source.steps == 12
-    steps = [source.step(index, Ranks()) for index in range(12)]
-    assert [bool(step.metrics) for step in steps] == [True, *[False] * 5] * 2
-    assert [source.between(index) for index in range(12)] == [True, *[False] * 5] * 2
-    used = [Counter(tokens for tokens, _ in replies(step)) for step in steps]
-    whole = sum(used[:3], Counter())
-    assert whole.total() == 12 and sum(used[3:6], Counter()) == whole
-    assert used[:3] != used[3:6]  # shuffled anew
-
-
-def test_equal_seeds_give_equal_rollouts(taught: dict[str, Tensor]) -> None:
-    def tokens(seed: int) -> list[tuple[int, ...]]:
-        return [t for t, _ in replies(make(start(taught), seed=seed).step(0, Ranks()))]
-
-    assert tokens(0) == tokens(0) != tokens(1)
 
 
 def perturbed(policy: Policy) -> Policy:
