@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fairlead.core.errors import TrainingError
+from fairlead.core.metrics import Mean
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import preference_batch, sequence_batch
 from fairlead.data.chat import Item
@@ -206,3 +207,11 @@ def test_exploding_kl(kl: float) -> None:
 def test_sane_numbers_pass(kl: dict[str, float]) -> None:
     metrics = {"loss/total": 0.1, "train/gradient_norm": 1.0, **kl}
     checks.check_sane(9, metrics, max_kl=5.0, kept="")
+
+
+def test_first_replies_must_come_from_the_reference_itself():
+    checks.check_first_kl({"policy/kl_k3": Mean(0.0, 4)}, is_start=True)
+    checks.check_first_kl({"policy/kl_k3": Mean(0.1, 4)}, is_start=False)
+    with pytest.raises(TrainingError, match="not its reference") as failure:
+        checks.check_first_kl({"policy/kl_k3": Mean(1e-7, 4)}, is_start=True)
+    assert "exactly 0" in failure.value.expected

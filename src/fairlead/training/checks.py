@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fairlead.core.errors import TrainingError
+from fairlead.core.metrics import Mean
 from fairlead.models.policy import Policy
 from fairlead.objectives.base import Need, Objective
 from fairlead.objectives.batch import PreferenceBatch, RolloutBatch, Totals
@@ -95,6 +96,19 @@ def check_ratio(policy: Policy, batch: RolloutBatch) -> None:
             expected=f"log-ratios within {RATIO_BOUND} nats",
             got=f"{gap:.3g}",
             remedy="dropout, temperature or precision differ between scoring and training",
+        )
+
+
+def check_first_kl(metrics: dict[str, Mean], *, is_start: bool) -> None:
+    """The first replies come from the reference itself: k3, never negative, must be exactly 0."""
+    kl = metrics["policy/kl_k3"].value
+    if is_start and kl != 0.0:
+        raise TrainingError(
+            "the policy is not its reference when the first replies are sampled",
+            expected="policy/kl_k3 of exactly 0",
+            got=f"{kl:.3g} nats per reply",
+            remedy="the reference must be the starting policy (or the model without its fresh "
+            "adapters), scored with the same precision and without dropout",
         )
 
 

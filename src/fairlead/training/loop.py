@@ -194,6 +194,7 @@ class _Run:
             checks.check_reference(self.policy, first, is_start=starts_at_reference)
         if isinstance(first, RolloutBatch):
             checks.check_ratio(self.policy, first)
+            checks.check_first_kl(step.metrics, is_start=starts_at_reference)
 
     def step(self, index: int, step: Step) -> dict[str, float]:
         """One optimizer step; returns its metrics, reduced over all processes."""
