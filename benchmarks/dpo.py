@@ -3,7 +3,8 @@
 python -m benchmarks.dpo [--models S,M] [--rounds 3] [--json FILE]
 
 Every side is a process of its own that runs one epoch when told to. A round is one epoch of each
-side in turn; the first is warm-up and dropped. Only one side computes at a time.
+side in turn; the first is warm-up and dropped. Only one side computes at a time. An epoch during
+which other work took CPU time is left out, whatever its result, and measured again.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, peer_versions
 from benchmarks.process import Side
 from benchmarks.table import render
 from benchmarks.work import SIZES, make_model, make_pairs
@@ -35,6 +36,12 @@ GROUPS = (
 )
 """Sides that are alive together: all at once would not fit in a small machine's memory."""
 
+DISTURBED = 0.15
+"""An epoch during which other work used more CPUs than this is measured again."""
+
+PATIENCE = 4
+"""Epochs that a side runs at most for each that counts; then the least disturbed ones count."""
+
 LOSS_TOLERANCE = 1e-4
 NORM_TOLERANCE = 1e-3
 
@@ -43,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, shows the table and writes it beside the JSON."""
     asked = _parsed(arguments)
     peer = peer_python()
+    machine = {**describe(), "peer_versions": peer_versions(peer)}
     rows = [measure(name, asked.rounds, peer) for name in asked.models.split(",")]
-    result = {"benchmark": "dpo", "machine": describe(peer), "rounds": asked.rounds, "rows": rows}
+    result = {"benchmark": "dpo", "machine": machine, "rounds": asked.rounds, "rows": rows}
     table = render(result)
     print(table)
     write_json(asked.json, result)
@@ -84,16 +92,31 @@ def measure(name: str, rounds: int, peer: str) -> dict[str, Any]:
 def _interleaved(
     name: str, group: Sequence[str], rounds: int, peer: str, folder: Path
 ) -> dict[str, list[dict[str, Any]]]:
+    """Answers of all sides; goes on until each has enough undisturbed epochs, or patience ends."""
     answers: dict[str, list[dict[str, Any]]] = {label: [] for label in group}
     with ExitStack() as alive:
         sides = {label: alive.enter_context(_side(name, label, peer, folder)) for label in group}
-        for number in range(rounds + 1):
-            for label, side in sides.items():
-                answers[label].append(side.epoch())
-                took, others = (answers[label][-1][k] for k in ("seconds", "others_cpu_seconds"))
-                shown = f"{took:.1f} s, {others / took:.2f} CPUs busy with other work"
-                print(f"{name} round {number} {label}: {shown}", file=sys.stderr)
+        for number in range(1 + PATIENCE * rounds):
+            missing = [x for x in group if len(_undisturbed(answers[x])) < rounds]
+            for label in missing:
+                answers[label].append(sides[label].epoch())
+                _tell(f"{name} round {number} {label}", answers[label][-1])
     return answers
+
+
+def _tell(what: str, answer: dict[str, Any]) -> None:
+    seconds, others = answer["seconds"], _others(answer)
+    shown = f"{seconds:.1f} s, {others:.2f} CPUs busy with other work"
+    print(f"{what}: {shown}", file=sys.stderr, flush=True)
+
+
+def _others(answer: dict[str, Any]) -> float:
+    """CPUs that other work kept busy during an epoch."""
+    return answer["others_cpu_seconds"] / answer["seconds"]
+
+
+def _undisturbed(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [answer for answer in answers[1:] if _others(answer) <= DISTURBED]
 
 
 @contextmanager
@@ -114,22 +137,26 @@ class Timed:
     seconds: list[float]
     cpu_seconds: list[float]
     others: float
-    """CPUs that other work on the machine kept busy meanwhile, on average."""
+    """CPUs that other work on the machine kept busy during the worst of them, on average."""
     once: float
     """Seconds spent before the first epoch on what is never done again."""
     above_mib: float
     """Peak memory above that after the model was loaded."""
 
+    left_out: int
+    """Epochs that did not count, besides the warm-up."""
+
     @classmethod
-    def of(cls, answers: Sequence[dict[str, Any]]) -> "Timed":
-        """From a side's answers, the warm-up first."""
+    def of(cls, answers: Sequence[dict[str, Any]], rounds: int) -> "Timed":
+        """From a side's answers, the warm-up first: the `rounds` least disturbed epochs count."""
+        used = sorted(answers[1:], key=_others)[:rounds]
         return cls(
-            [a["seconds"] for a in answers[1:]],
-            [a["cpu_seconds"] for a in answers[1:]],
-            sum(a["others_cpu_seconds"] for a in answers[1:])
-            / sum(a["seconds"] for a in answers[1:]),
+            [a["seconds"] for a in used],
+            [a["cpu_seconds"] for a in used],
+            max(map(_others, used)),
             answers[0]["once_seconds"],
             answers[-1]["above_mib"],
+            len(answers) - 1 - len(used),
         )
 
     @property
@@ -142,10 +169,10 @@ def _row(
     name: str, rounds: int, answers: Sequence[dict[str, list[dict[str, Any]]]]
 ) -> dict[str, Any]:
     """The figures of one model; a ratio only ever compares sides that ran in turns."""
-    first, second = answers
+    first = answers[0]
     equality = [_equality(group) for group in answers]
-    ours, ours_again = Timed.of(first["fairlead"]), Timed.of(second["fairlead"])
-    peers = {label: Timed.of(a) for group in answers for label, a in group.items()}
+    ours, ours_again = (Timed.of(group["fairlead"], rounds) for group in answers)
+    peers = {label: Timed.of(a, rounds) for group in answers for label, a in group.items()}
     peer, tuned = peers["trl"], peers["trl tuned"]
     precomputed = peers["trl precomputed"]
     precomputed_tuned = peers["trl precomputed tuned"]
@@ -179,6 +206,7 @@ def _row(
         "tokens_per_s_peer": tokens / peer.typical,
         "rounds": rounds,
         "others_cpus": max(side.others for side in (*peers.values(), ours, ours_again)),
+        "epochs_left_out": sum(side.left_out for side in (*peers.values(), ours)),
         "epochs_s": {
             "ours": ours.seconds,
             "peer": peer.seconds,
@@ -207,7 +235,7 @@ def _equality(group: dict[str, list[dict[str, Any]]]) -> tuple[float, float]:
     for label, answers in group.items():
         if answers[0]["data"] != ours[0]["data"]:
             raise SystemExit(f"{label} was trained on other tokens")
-        for mine, theirs in zip(_steps(ours), _steps(answers), strict=True):
+        for mine, theirs in zip(_steps(ours), _steps(answers), strict=False):
             loss_gap = max(loss_gap, abs(mine["loss"] - theirs["loss"]))
             relative = mine["gradient_norm"] / theirs["gradient_norm"] - 1
             norm_gap = max(norm_gap, abs(relative))

@@ -16,13 +16,8 @@ _ASK = (
 )
 
 
-def describe(peer: str) -> dict[str, Any]:
-    """The machine, both sides' versions and the date.
-
-    Args:
-        peer: the peer's Python.
-    """
-    asked = subprocess.run([peer, "-c", _ASK], capture_output=True, text=True, check=True)
+def describe() -> dict[str, Any]:
+    """The machine, our versions and the date."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": _processor(),
@@ -30,8 +25,13 @@ def describe(peer: str) -> dict[str, Any]:
         "memory_gib": round(usable_memory() / GIB, 1),
         "platform": platform.platform(),
         "versions": library_versions(),
-        "peer_versions": json.loads(asked.stdout),
     }
+
+
+def peer_versions(python: str) -> dict[str, str]:
+    """What a peer's Python holds."""
+    asked = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, check=True)
+    return json.loads(asked.stdout)
 
 
 def _processor() -> str:

@@ -83,7 +83,9 @@ def _ratios(rows: list[dict[str, Any]]) -> list[str]:
         for row in rows
     ]
     others = [f"{row['others_cpus']:.2f} of the CPUs" for row in rows]
+    left_out = [str(row["epochs_left_out"]) for row in rows]
     lines.append(_line("other work on the machine meanwhile took at most", others))
+    lines.append(_line("epochs measured again for more other work than that", left_out))
     return [*lines, _line("**peak memory above that of the loaded model**", memory)]
 
 
