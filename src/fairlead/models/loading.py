@@ -5,6 +5,7 @@ pretrained weights it descends from, so that a reward model is not used with a s
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,13 @@ class Card(BaseModel):
     """How a reward model reads a sequence."""
 
 
+def device() -> torch.device:
+    """Where models are put: this process's GPU, or the CPU where there is none."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 over the names and bytes of all weights."""
     digest = hashlib.sha256()
@@ -102,7 +110,7 @@ def load_policy(
             where=str(path),
             remedy="name the folder of an SFT, DPO or PPO stage",
         )
-    model = _loaded(path, lambda: AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype))
+    model = _model(AutoModelForCausalLM, path, dtype)
     base = card.base if card is not None else fingerprint(model)
     return Policy(
         model if lora is None else lora.wrap(model),
@@ -134,10 +142,10 @@ def new_reward_model(
     how = natural if pooling == "auto" else pooling
     card = _card(path)
     if card is None and how == "last":
-        whole = _loaded(path, lambda: AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype))
+        whole = _model(AutoModelForCausalLM, path, dtype)
         base, model = fingerprint(whole), whole.base_model
     else:
-        model = _loaded(path, lambda: AutoModel.from_pretrained(str(path), dtype=dtype))
+        model = _model(AutoModel, path, dtype)
         base = fingerprint(model) if card is None else card.base
     reward_model = RewardModel(model, load_tokenizer(path), base=base, pooling=how)
     reward_model.draw_head(seed)
@@ -154,7 +162,7 @@ def load_reward_model(path: str | Path, *, dtype: torch.dtype = torch.float32) -
             expected=f"a {CARD} of kind reward_model",
             remedy="train one with `fairlead train reward` and name its model folder",
         )
-    model = _loaded(path, lambda: AutoModel.from_pretrained(str(path), dtype=dtype))
+    model = _model(AutoModel, path, dtype)
     reward_model = RewardModel(model, load_tokenizer(path), base=card.base, pooling=card.pooling)
     parts = _loaded(path, lambda: load_file(Path(path) / "reward_head.safetensors"))
     reward_model.load_state_dict(parts, strict=False)
@@ -259,6 +267,10 @@ def _own_parameters(module: nn.Module) -> dict[str, torch.Tensor]:
     """Weights that the transformers model does not hold: heads, a separate critic, the offset."""
     state = module.state_dict()
     return {k: v.contiguous() for k, v in state.items() if not k.startswith("model.")}
+
+
+def _model(kind: Any, path: str | Path, dtype: torch.dtype) -> Any:
+    return _loaded(path, lambda: kind.from_pretrained(str(path), dtype=dtype).to(device()))
 
 
 def _is_causal(config: Any) -> bool:

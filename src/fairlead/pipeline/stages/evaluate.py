@@ -171,6 +171,7 @@ class _Bench:
         total = 0.0
         for group in microbatches(items, 8192):
             packed = pack(group, temperature=self.stage.sampling.temperature or 1.0)
+            packed = packed.to(self.baseline.device)
             sums = [
                 segment_sum(
                     p(packed, frozenset({Need.LOGPS})).logps, packed.row_sequence, packed.sequences
