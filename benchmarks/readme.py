@@ -1,0 +1,37 @@
+"""Writes the measured numbers into README.md, from the committed results.
+
+python -m benchmarks.readme
+"""
+
+import json
+import re
+from pathlib import Path
+
+from benchmarks import quickstart
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def filled(text: str) -> str:
+    """README's text with its marked blocks made from the results."""
+    runs = json.loads((RESULTS / "quickstart.json").read_text())
+    slowest = max(run["seconds"] for run in runs["runs"]) / 60
+    first = (
+        f"Measured with `python -m benchmarks.quickstart` on {runs['machine']['processor']}, "
+        f"{runs['machine']['cpus']} CPUs: at most {slowest:.1f} minutes after set-up. Gains are in "
+        "units of the world's true utility against SFT, paired by prompt, with 95 % intervals."
+    )
+    text = _put(text, "quickstart", f"{first}\n\n{quickstart.table(runs)}")
+    return _put(text, "bench", (RESULTS / "dpo.md").read_text().strip())
+
+
+def _put(text: str, name: str, content: str) -> str:
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text()))
