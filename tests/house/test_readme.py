@@ -64,8 +64,9 @@ def test_readme_shows_commands():
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
 def test_documented_commands_exist(page: str):
-    from fairlead.cli.main import app
     from typer.main import get_command
+
+    from fairlead.cli.main import app
 
     program = get_command(app)
     found = {
