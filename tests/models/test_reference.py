@@ -10,7 +10,7 @@ from tiny_models import PAIRS, items, letters, make, padded_logps
 from fairlead.data.chat import Item
 from fairlead.models.loading import Lora
 from fairlead.models.policy import Policy
-from fairlead.models.reference import reference_logps
+from fairlead.models.reference import reference_logps, sequence_logps
 
 CHOSEN = [*PAIRS, *items([(9, (30, 2, 5)), (3, (2, 4))], seed=1)]
 
@@ -66,3 +66,26 @@ def test_adapters_are_off(tmp_path: Path) -> None:
     got = reference_logps(policy, PAIRS, tokens=1000, cache=tmp_path)
     for mine, expected in zip(got, by_hand(make("llama"), PAIRS), strict=True):
         assert mine == pytest.approx(expected, rel=1e-5)
+
+
+def test_trained_adapters_count_for_the_policy_but_not_for_the_reference(tmp_path):
+    policy = Policy(Lora(rank=4).wrap(make("llama")), letters()).eval()
+    for name, weight in policy.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.constant_(weight, 0.1)
+    items = [Item((1, 5, 6), ((7, 8, 2), (9, 2)))]
+    adapted = sequence_logps(policy, items, tokens=64)
+    reference = reference_logps(policy, items, tokens=64, cache=tmp_path)
+    with policy.as_reference():
+        plain = sequence_logps(policy, items, tokens=64)
+    assert reference[0] == pytest.approx(plain[0], abs=1e-5)
+    assert abs(adapted[0][0] - plain[0][0]) > 1e-3
+
+
+def test_adapters_start_the_same_whatever_was_drawn_before():
+    starts = []
+    for draws in (0, 3):
+        torch.rand(draws)
+        model = Lora(rank=4, seed=5).wrap(make("llama"))
+        starts.append([p.detach() for n, p in model.named_parameters() if "lora_A" in n])
+    assert all(torch.equal(a, b) for a, b in zip(*starts, strict=True))

@@ -289,46 +289,26 @@ Settings = Annotated[
 ]
 
 
-@train_app.command("sft")
-@for_people
-def train_sft(
-    model: Model,
-    data: Data,
-    settings: Settings = None,
-    out_dir: Out = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-) -> None:
-    """Fine-tune on demonstrations, chosen replies or best-ranked ones."""
-    _train("sft", model, data, out_dir, seed, resume, settings or [])
+def _trainer(kind: str) -> Callable[..., None]:
+    def train(
+        model: Model,
+        data: Data,
+        settings: Settings = None,
+        out_dir: Out = None,
+        seed: Seed = 0,
+        resume: Resume = False,
+    ) -> None:
+        _train(kind, model, data, out_dir, seed, resume, settings or [])
+
+    return train
 
 
-@train_app.command("reward")
-@for_people
-def train_reward(
-    model: Model,
-    data: Data,
-    settings: Settings = None,
-    out_dir: Out = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-) -> None:
-    """Fit a reward model to comparisons or rankings."""
-    _train("reward", model, data, out_dir, seed, resume, settings or [])
-
-
-@train_app.command("dpo")
-@for_people
-def train_dpo(
-    model: Model,
-    data: Data,
-    settings: Settings = None,
-    out_dir: Out = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-) -> None:
-    """Optimise a policy directly on comparisons."""
-    _train("dpo", model, data, out_dir, seed, resume, settings or [])
+for _kind, _help in (
+    ("sft", "Fine-tune on demonstrations, chosen replies or best-ranked ones."),
+    ("reward", "Fit a reward model to comparisons or rankings."),
+    ("dpo", "Optimise a policy directly on comparisons."),
+):
+    train_app.command(_kind, help=_help)(for_people(_trainer(_kind)))
 
 
 @train_app.command("ppo")

@@ -46,6 +46,8 @@ class Lora(BaseModel):
     """Adapters are scaled by alpha / rank."""
     targets: str | tuple[str, ...] = "all-linear"
     """Names of the modules that get adapters."""
+    seed: int = 0
+    """Seed of the adapters' first weights."""
 
     def wrap(self, model: nn.Module) -> PeftModel:
         """Adds fresh adapters, which change nothing until trained."""
@@ -53,7 +55,9 @@ class Lora(BaseModel):
         config = LoraConfig(
             r=self.rank, lora_alpha=self.alpha, target_modules=targets, task_type="CAUSAL_LM"
         )
-        return get_peft_model(model, config)  # pyright: ignore
+        with torch.random.fork_rng():
+            torch.manual_seed(Seed(self.seed).child("lora").value)
+            return get_peft_model(model, config)  # pyright: ignore
 
 
 class Card(BaseModel):

@@ -1,4 +1,4 @@
-"""Log-probabilities under the frozen reference: computed once, kept by content hash."""
+"""Log-probabilities of whole replies; those under the reference are kept by content hash."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,13 +17,10 @@ from fairlead.models.processes import from_first, gathered, processes
 from fairlead.objectives.base import Need
 
 
-@torch.no_grad()
 def reference_logps(
     reference: Policy, items: Sequence[Item], *, tokens: int, cache: Path
 ) -> list[list[float]]:
     """Summed log-probability of each reply of each item under the reference, in nats.
-
-    Several processes share the work, and the first one writes.
 
     Args:
         reference: the frozen policy; a peft policy is scored with its adapters off.
@@ -33,29 +30,30 @@ def reference_logps(
     """
     known = cache / _key(reference, items)
     if not known.exists():
-        scores = _scores(reference, items, tokens)
-        from_first(lambda: _keep(known, scores))
-    flat = iter(np.load(known / "logps.npy").tolist())
-    return [[next(flat) for _ in item.responses] for item in items]
+        with reference.as_reference():
+            sums = sequence_logps(reference, items, tokens=tokens)
+        flat = np.array([value for own in sums for value in own], dtype=np.float32)
+        from_first(lambda: _keep(known, flat))
+    kept = iter(np.load(known / "logps.npy").tolist())
+    return [[next(kept) for _ in item.responses] for item in items]
 
 
-def _scores(reference: Policy, items: Sequence[Item], tokens: int) -> np.ndarray:
+@torch.no_grad()
+def sequence_logps(policy: Policy, items: Sequence[Item], *, tokens: int) -> list[list[float]]:
+    """Summed log-probability of each reply of each item under the policy as it is, in nats.
+
+    Several processes share the work.
+    """
     own, count = processes().process_index, processes().num_processes
     numbered = [Item(i.prompt, i.responses, i.ranks, n) for n, i in enumerate(items)]
-    sums = dict(gathered(_share(reference, numbered[own::count], tokens)))
-    return np.array([value for n in range(len(items)) for value in sums[n]], dtype=np.float32)
-
-
-def _share(reference: Policy, items: Sequence[Item], tokens: int) -> list[tuple[int, list[float]]]:
-    """Number and sums of each item in this process's share."""
     sums: list[tuple[int, list[float]]] = []
-    with reference.as_reference():
-        for group in microbatches(items, tokens):
-            packed = pack(group).to(reference.device)
-            logps = reference(packed, frozenset({Need.LOGPS})).logps
-            values = iter(segment_sum(logps, packed.row_sequence, packed.sequences).tolist())
-            sums += [(item.record, [next(values) for _ in item.responses]) for item in group]
-    return sums
+    for group in microbatches(numbered[own::count], tokens):
+        packed = pack(group).to(policy.device)
+        logps = policy(packed, frozenset({Need.LOGPS})).logps
+        values = iter(segment_sum(logps, packed.row_sequence, packed.sequences).tolist())
+        sums += [(item.record, [next(values) for _ in item.responses]) for item in group]
+    by_number = dict(gathered(sums))
+    return [by_number[n] for n in range(len(items))]
 
 
 def _keep(known: Path, scores: np.ndarray) -> None:

@@ -17,6 +17,7 @@ from fairlead.core.seeds import Seed
 from fairlead.data.batches import microbatches
 from fairlead.data.chat import Item
 from fairlead.objectives.batch import Batch, Totals
+from fairlead.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,25 @@ class DatasetSource:
     microbatch_tokens: int
     seed: Seed
     max_steps: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[Item],
+        collate: Callable[[Sequence[Item]], Batch],
+        config: TrainConfig,
+        seed: Seed,
+    ) -> "DatasetSource":
+        """A source with the batch size, epochs and budget of a loop's settings."""
+        return cls(
+            items,
+            collate,
+            config.batch_size,
+            config.epochs,
+            config.microbatch_tokens,
+            seed,
+            config.max_steps,
+        )
 
     @property
     def steps(self) -> int:

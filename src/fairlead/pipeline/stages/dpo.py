@@ -2,14 +2,13 @@
 
 from typing import ClassVar, Literal
 
-from fairlead.core.estimates import NamedEstimate
+from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.data.batches import preference_batch
 from fairlead.data.chat import ChatFormat, Item, encode
 from fairlead.data.convert import preferences
 from fairlead.lineage.result import StageResult
 from fairlead.models.loading import Lora, load_policy
-from fairlead.models.policy import Policy
-from fairlead.models.reference import reference_logps
+from fairlead.models.reference import reference_logps, sequence_logps
 from fairlead.objectives.dpo import DPO
 from fairlead.pipeline.stage import Context, Stage, require_path
 from fairlead.stats.proportions import clustered_proportion
@@ -44,19 +43,19 @@ class DPOStage(Stage):
         """Scores the reference once, trains, and measures on held-out pairs."""
         path = context.model(require_path(self.model, "model.path"))
         policy = load_policy(path, lora=self.lora)
-        reference = load_policy(context.model(self.reference or path))
-        chat, length = ChatFormat(policy.tokenizer), min(self.max_length, policy.context)
+        length = min(self.max_length, policy.context)
+        chat = ChatFormat(policy.tokenizer)
         records = preferences(context.records(self.data))
         items, report = encode(records, chat, max_length=length)
-        known = self._reference(reference, items, context)
-        source = DatasetSource(
+        asked = preferences(context.records(self.test)) if self.test else []
+        tested = encode(asked, chat, max_length=length)[0] if asked else []
+        # The reference is needed for its scores only: it does not stay in memory.
+        known, before = self._reference_scores(context, path, items, tested)
+        source = DatasetSource.of(
             items,
             lambda group: preference_batch(group, reference=lambda item: known[item.record]),
-            self.train.batch_size,
-            self.train.epochs,
-            self.train.microbatch_tokens,
+            self.train,
             context.seed.child("data"),
-            self.train.max_steps,
         )
         train(
             policy,
@@ -69,39 +68,42 @@ class DPOStage(Stage):
             starts_at_reference=self.reference is None,
         )
         notes = (f"training data: {report}",)
-        if self.test is None:
+        if not tested:
             return StageResult(notes=notes)
-        held_out = self._held_out(policy, reference, context, length)
-        return StageResult(notes=notes, estimates=(held_out,))
+        after = sequence_logps(policy.eval(), tested, tokens=self.train.microbatch_tokens)
+        groups = [asked[item.record].prompt.first_user_turn for item in tested]
+        accuracy = _implicit_accuracy(tested, list(before.values()), after, groups)
+        named = NamedEstimate(name=f"{self.name}/implicit_accuracy", **accuracy.model_dump())
+        return StageResult(notes=notes, estimates=(named,))
 
-    def _reference(
-        self, reference: Policy, items: list[Item], context: Context
-    ) -> dict[int, list[float]]:
-        sums = reference_logps(
-            reference,
-            items,
-            tokens=self.train.microbatch_tokens,
-            cache=context.folder / "reference",
-        )
-        return {item.record: own for item, own in zip(items, sums, strict=True)}
+    def _reference_scores(
+        self, context: Context, path: str, *sets: list[Item]
+    ) -> list[dict[int, list[float]]]:
+        """For each set of items: reference log-probabilities of the replies, by record."""
+        reference = load_policy(context.model(self.reference or path))
+        scored: list[dict[int, list[float]]] = []
+        for items in sets:
+            sums = reference_logps(
+                reference,
+                items,
+                tokens=self.train.microbatch_tokens,
+                cache=context.folder / "reference",
+            )
+            scored.append({item.record: own for item, own in zip(items, sums, strict=True)})
+        return scored
 
-    def _held_out(
-        self, policy: Policy, reference: Policy, context: Context, length: int
-    ) -> NamedEstimate:
-        """How often the implicit reward sides with the annotator on held-out pairs."""
-        assert self.test is not None
-        records = preferences(context.records(self.test))
-        items, _ = encode(records, ChatFormat(policy.tokenizer), max_length=length)
-        before = self._reference(reference, items, context)
-        after = self._reference(policy.eval(), items, context)
-        right: list[bool] = []
-        groups: list[str] = []
-        for item in items:
-            gain = [a - b for a, b in zip(after[item.record], before[item.record], strict=True)]
-            for i, better in enumerate(item.ranks):
-                for j, worse in enumerate(item.ranks):
-                    if better < worse:
-                        right.append(gain[i] > gain[j])
-                        groups.append(records[item.record].prompt.first_user_turn)
-        accuracy = clustered_proportion(right, groups)
-        return NamedEstimate(name=f"{self.name}/implicit_accuracy", **accuracy.model_dump())
+
+def _implicit_accuracy(
+    items: list[Item], before: list[list[float]], after: list[list[float]], groups: list[str]
+) -> Estimate:
+    """How often the gain in log-probability over the reference sides with the annotator."""
+    right: list[bool] = []
+    of_pair: list[str] = []
+    for item, old, new, group in zip(items, before, after, groups, strict=True):
+        gain = [a - b for a, b in zip(new, old, strict=True)]
+        for i, better in enumerate(item.ranks):
+            for j, worse in enumerate(item.ranks):
+                if better < worse:
+                    right.append(gain[i] > gain[j])
+                    of_pair.append(group)
+    return clustered_proportion(right, of_pair)

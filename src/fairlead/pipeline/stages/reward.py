@@ -45,14 +45,11 @@ class RewardStage(Stage):
         length = min(self.max_length, model.context)
         records = preferences(context.records(self.data))
         items, report = encode(records, model.chat_format(), max_length=length)
-        source = DatasetSource(
+        source = DatasetSource.of(
             items,
             lambda group: preference_batch(group, share_prompts=model.shares_prompts),
-            self.train.batch_size,
-            self.train.epochs,
-            self.train.microbatch_tokens,
+            self.train,
             context.seed.child("data"),
-            self.train.max_steps,
         )
         train(
             model,

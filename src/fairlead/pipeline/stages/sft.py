@@ -43,14 +43,11 @@ class SFTStage(Stage):
         policy = load_policy(context.model(require_path(self.model, "model.path")), lora=self.lora)
         chat, length = ChatFormat(policy.tokenizer), min(self.max_length, policy.context)
         items, report = encode(demonstrations(context.records(self.data)), chat, max_length=length)
-        source = DatasetSource(
+        source = DatasetSource.of(
             items,
             sequence_batch,
-            self.train.batch_size,
-            self.train.epochs,
-            self.train.microbatch_tokens,
+            self.train,
             context.seed.child("data"),
-            self.train.max_steps,
         )
         train(
             policy,
