@@ -69,11 +69,13 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         seeds = [int(seed) for seed in arguments.seeds.split(",")]
-        runs = [measure(seed, Path(folder) / str(seed)) for seed in seeds]
-    result = {"machine": describe(), "runs": runs}
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+        result = {"machine": describe(), "runs": []}
+        for seed in seeds:
+            result["runs"].append(measure(seed, Path(folder) / str(seed)))
+            arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     print(table(result))
 
 
