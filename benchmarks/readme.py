@@ -23,7 +23,11 @@ def filled(text: str) -> str:
         "units of the world's true utility against SFT, paired by prompt, with 95 % intervals."
     )
     text = _put(text, "quickstart", f"{first}\n\n{quickstart.table(runs)}")
-    return _put(text, "bench", (RESULTS / "dpo.md").read_text().strip())
+    return _put(text, "bench", _without_title((RESULTS / "dpo.md").read_text()))
+
+
+def _without_title(page: str) -> str:
+    return page.partition("\n")[2].strip()
 
 
 def _put(text: str, name: str, content: str) -> str:
