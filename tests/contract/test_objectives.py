@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from examples import CREDIT, Example, batch_of, examples, scores_of, tensors_in
+from examples import CREDIT, Example, batch_of, examples, scores_of, tensors_in, totals_of
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -40,7 +40,7 @@ def step(
     leaves = with_gradients(chosen)
     parts = [[leaves[i] for i in group] for group in groups]
     batches = [batch_of(objective, part) for part in parts]
-    totals = sum((batch.totals() for batch in batches), Totals())
+    totals = totals_of(objective, parts)
     losses = [
         objective()(scores_of(part), batch, totals)
         for part, batch in zip(parts, batches, strict=True)
@@ -63,9 +63,11 @@ def assert_same_step(one: Any, other: Any) -> None:
         assert same or (isnan(value) and isnan(other[2][name])), name
 
 
-def whole_batch(objective: type[Objective], seed: int, count: int = 5) -> tuple[Scores, Any]:
+def whole_batch(
+    objective: type[Objective], seed: int, count: int = 5
+) -> tuple[Scores, Any, Totals]:
     chosen = examples(objective, seed, count)
-    return scores_of(chosen), batch_of(objective, chosen)
+    return scores_of(chosen), batch_of(objective, chosen), totals_of(objective, [chosen])
 
 
 @every_objective
@@ -101,9 +103,8 @@ def test_doubled_data_give_the_same_loss(objective: type[Objective]) -> None:
 @every_objective
 @pytest.mark.parametrize("seed", range(4))
 def test_gradient_agrees_with_finite_differences(objective: type[Objective], seed: int) -> None:
-    scores, batch = whole_batch(objective, seed, 3)
+    scores, batch, totals = whole_batch(objective, seed, 3)
     given = tensors_in(scores)
-    totals = batch.totals()
 
     def loss(*values: Tensor) -> Tensor:
         return objective()(Scores(**dict(zip(given, values, strict=True))), batch, totals).value
@@ -115,24 +116,28 @@ def test_gradient_agrees_with_finite_differences(objective: type[Objective], see
 @every_objective
 @pytest.mark.parametrize("size", [50.0, -50.0])
 def test_finite_where_the_policy_has_moved_far(objective: type[Objective], size: float) -> None:
-    scores, batch = whole_batch(objective, 1)
+    scores, batch, totals = whole_batch(objective, 1)
     moved = {name: (x + size).float().requires_grad_() for name, x in tensors_in(scores).items()}
-    assert_finite(objective, moved, batch)
+    assert_finite(objective, moved, batch, totals)
 
 
 @every_objective
 def test_finite_at_huge_margins(objective: type[Objective]) -> None:
-    scores, batch = whole_batch(objective, 2)
+    scores, batch, totals = whole_batch(objective, 2)
     sign = 1.0 - 2.0 * (torch.arange(1000) % 2)
     huge = {
         name: (1e4 * sign[: len(x)] if name in ("rewards", "values") else x * 30)
         for name, x in tensors_in(scores).items()
     }
-    assert_finite(objective, {n: x.float().requires_grad_() for n, x in huge.items()}, batch)
+    assert_finite(
+        objective, {n: x.float().requires_grad_() for n, x in huge.items()}, batch, totals
+    )
 
 
-def assert_finite(objective: type[Objective], leaves: dict[str, Tensor], batch: Any) -> None:
-    loss = objective()(Scores(**leaves), batch, batch.totals())
+def assert_finite(
+    objective: type[Objective], leaves: dict[str, Tensor], batch: Any, totals: Totals
+) -> None:
+    loss = objective()(Scores(**leaves), batch, totals)
     loss.value.backward()
     assert torch.isfinite(loss.value)
     for name, x in leaves.items():
@@ -143,10 +148,10 @@ def assert_finite(objective: type[Objective], leaves: dict[str, Tensor], batch: 
 
 @every_objective
 def test_inputs_are_left_as_they_were(objective: type[Objective]) -> None:
-    scores, batch = whole_batch(objective, 5)
+    scores, batch, totals = whole_batch(objective, 5)
     inputs = tensors_in(scores) | tensors_in(batch)
     before = {name: x.clone() for name, x in inputs.items()}
-    objective()(scores, batch, batch.totals())
+    objective()(scores, batch, totals)
     for name, x in inputs.items():
         assert torch.equal(x, before[name]), name
 
@@ -155,7 +160,7 @@ def test_inputs_are_left_as_they_were(objective: type[Objective]) -> None:
 def test_metrics_carry_no_gradient_and_name_their_area(objective: type[Objective]) -> None:
     leaves = with_gradients(examples(objective, 5, 4))
     batch = batch_of(objective, leaves)
-    loss = objective()(scores_of(leaves), batch, batch.totals())
+    loss = objective()(scores_of(leaves), batch, totals_of(objective, [leaves]))
     assert loss.value.requires_grad and loss.value.shape == ()
     for name, mean in loss.metrics.items():
         assert re.fullmatch(r"(loss|reward|policy|value)/[a-z0-9_]+", name)
@@ -215,6 +220,8 @@ def test_names_its_source(objective: type[Objective]) -> None:
     assert re.search(r"arXiv:\d{4}\.\d{4,5}|[A-Z]\w+ (et al\. )?(19|20)\d\d", objective.source)
     assert len(objective.title) > 5
     assert "arXiv" in (sys.modules[objective.__module__].__doc__ or "")
+    assert len(objective.equation) > 10
+    assert objective.choose.endswith(".")
 
 
 @every_objective

@@ -60,17 +60,17 @@ def test_scores_are_those_of_the_last_token() -> None:
     model = tiny_reward_model()
     model.offset.fill_(0.25)
     replies = made(6)
-    got = ModelReward(model, tokenizer()).score(replies)
+    got = ModelReward(model, tokenizer()).score(replies).values
     assert got.tolist() == pytest.approx([by_hand(model, reply) for reply in replies], abs=1e-5)
 
 
 @pytest.mark.parametrize("tokens", [1, 100, 10_000])
 def test_order_is_kept_whatever_the_packs(tokens: int) -> None:
     model, replies = tiny_reward_model(), made()
-    whole = ModelReward(model, tokenizer(), microbatch_tokens=tokens).score(replies)
-    singly = torch.cat([ModelReward(model, tokenizer()).score([reply]) for reply in replies])
+    whole = ModelReward(model, tokenizer(), microbatch_tokens=tokens).score(replies).values
+    singly = torch.cat([ModelReward(model, tokenizer()).score([reply]).values for reply in replies])
     torch.testing.assert_close(whole, singly, rtol=1e-5, atol=1e-5)
-    turned = ModelReward(model, tokenizer(), microbatch_tokens=tokens).score(replies[::-1])
+    turned = ModelReward(model, tokenizer(), microbatch_tokens=tokens).score(replies[::-1]).values
     torch.testing.assert_close(turned.flip(0), whole, rtol=1e-5, atol=1e-5)
     assert len(set(whole.tolist())) > 10 and whole.dtype == torch.float32
 
@@ -78,7 +78,7 @@ def test_order_is_kept_whatever_the_packs(tokens: int) -> None:
 def test_a_cut_reply_is_scored_with_its_end() -> None:
     source = ModelReward(tiny_reward_model(), tokenizer())
     replies = made()
-    assert torch.equal(source.score([cut(r) for r in replies]), source.score(replies))
+    assert torch.equal(source.score([cut(r) for r in replies]).values, source.score(replies).values)
 
 
 def test_an_empty_reply_is_its_end_alone() -> None:
@@ -86,7 +86,7 @@ def test_an_empty_reply_is_its_end_alone() -> None:
     eos = ChatFormat(tokenizer()).eos
     empty = Reply(reply.prompt, reply.prompt_ids, (), "")
     only_end = Reply(reply.prompt, reply.prompt_ids, (eos,), "")
-    got = ModelReward(model, tokenizer()).score([empty])
+    got = ModelReward(model, tokenizer()).score([empty]).values
     assert got.item() == pytest.approx(by_hand(model, only_end), abs=1e-5)
 
 
@@ -100,8 +100,8 @@ def test_another_numbering_of_the_same_words_is_tokenised_anew() -> None:
         prompt, response = chat.response_ids(reply.prompt, reply.text)
         assert response != reply.response_ids
         theirs.append(Reply(reply.prompt, prompt, response, reply.text))
-    own = ModelReward(model, tokenizer()).score(replies)
-    anew = ModelReward(model, other).score(theirs)
+    own = ModelReward(model, tokenizer()).score(replies).values
+    anew = ModelReward(model, other).score(theirs).values
     torch.testing.assert_close(anew, own, rtol=1e-5, atol=1e-5)
 
 
@@ -119,7 +119,7 @@ def test_a_long_prompt_loses_its_beginning_not_the_reply() -> None:
     room = LENGTH - len(reply.response_ids)
     short = Reply(reply.prompt, long.prompt_ids[-room:], reply.response_ids, reply.text)
     source = ModelReward(model, tokenizer())
-    assert torch.equal(source.score([long]), source.score([short]))
+    assert torch.equal(source.score([long]).values, source.score([short]).values)
 
 
 def test_items_keep_their_replies_together_and_the_mode_is_left_alone() -> None:
@@ -142,14 +142,14 @@ def test_scoring_is_what_training_sees() -> None:
     batch = preference_batch(items_of(records))
     with torch.no_grad():
         trained: Tensor = model(batch.packed, frozenset({Need.REWARDS})).rewards
-    scored = ModelReward(model, tokenizer()).score(made(5))
+    scored = ModelReward(model, tokenizer()).score(made(5)).values
     torch.testing.assert_close(trained, scored, rtol=1e-5, atol=1e-5)
 
 
 def test_a_function_gets_prompt_and_text() -> None:
     replies = made(3)
     reward = FunctionReward(lambda prompt, text: len(text) - len(prompt.first_user_turn), "longer")
-    got = reward.score(replies)
+    got = reward.score(replies).values
     assert got.tolist() == [len(r.text) - len(r.prompt.first_user_turn) for r in replies]
     assert got.dtype == torch.float32 and reward.name == "longer"
 
@@ -159,6 +159,6 @@ def test_gold_is_a_function() -> None:
         return world().gold(prompt, text)
 
     records = comparisons(10)
-    scores = FunctionReward(gold).score(made(10)).reshape(10, 2)
+    scores = FunctionReward(gold).score(made(10)).values.reshape(10, 2)
     assert bool((scores[:, 0] >= scores[:, 1]).all())  # chosen replies are the ideal speaker's
     assert scores[0, 0].item() == world().gold(records[0].prompt, records[0].chosen)

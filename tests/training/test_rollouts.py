@@ -15,7 +15,7 @@ from fairlead.core.seeds import Seed
 from fairlead.models.loading import Lora
 from fairlead.models.policy import Policy
 from fairlead.objectives.ppo import PPO
-from fairlead.rewards.base import Reply
+from fairlead.rewards.base import Reply, Scored
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
 from fairlead.training.rollouts import RolloutSource
@@ -224,9 +224,9 @@ def test_reward_gets_the_prompt_the_tokens_and_the_text(taught: dict[str, Tensor
         name = "keeping"
         got: Sequence[Reply] = ()
 
-        def score(self, replies: Sequence[Reply]) -> Tensor:
+        def score(self, replies: Sequence[Reply]) -> Scored:
             Keeping.got = replies
-            return torch.zeros(len(replies))
+            return Scored(torch.zeros(len(replies)))
 
     policy = start(taught)
     source = make(policy, samples=2)

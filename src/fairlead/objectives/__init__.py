@@ -6,13 +6,16 @@ import pkgutil
 from fairlead.objectives.base import OBJECTIVES, Loss, Need, Objective
 from fairlead.objectives.batch import (
     Batch,
+    DistillationBatch,
     Packed,
     PreferenceBatch,
     RolloutBatch,
     Scores,
     SequenceBatch,
+    StepBatch,
     Totals,
     Tree,
+    UnpairedBatch,
 )
 
 for _module in pkgutil.iter_modules(__path__):
@@ -21,6 +24,7 @@ for _module in pkgutil.iter_modules(__path__):
 __all__ = [
     "OBJECTIVES",
     "Batch",
+    "DistillationBatch",
     "Loss",
     "Need",
     "Objective",
@@ -29,6 +33,8 @@ __all__ = [
     "RolloutBatch",
     "Scores",
     "SequenceBatch",
+    "StepBatch",
     "Totals",
     "Tree",
+    "UnpairedBatch",
 ]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from fairlead.core.metrics import Mean
-from fairlead.objectives.batch import Scores, Totals
+from fairlead.objectives.batch import Packed, Scores, Totals
 
 
 class Need(StrEnum):
@@ -21,8 +21,22 @@ class Need(StrEnum):
     """Entropy of the policy at each reply token, for metrics."""
     VALUES = "values"
     """A value head."""
+    COST_VALUES = "cost_values"
+    """A second value head, for costs."""
+    DISTRIBUTION = "distribution"
+    """Log-probabilities of every token of the vocabulary, not of the taken one alone."""
     REWARDS = "rewards"
     """A reward head."""
+    STEPS = "steps"
+    """A reward head that is read at the end of every step."""
+    LENGTH_REWARDS = "length_rewards"
+    """A second reward head that follows length."""
+    LATENTS = "latents"
+    """A reward head behind an information bottleneck."""
+    DIMENSIONS = "dimensions"
+    """A reward head with one score per named dimension and a gate."""
+    EMBEDDINGS = "embeddings"
+    """A head that embeds replies for intransitive preferences."""
     REFERENCE = "reference"
     """Log-probabilities under a frozen reference."""
     ROLLOUTS = "rollouts"
@@ -50,18 +64,36 @@ class Objective(BaseModel, ABC):
 
     title: ClassVar[str]
     source: ClassVar[str]
+    equation: ClassVar[str]
+    """What is minimised, in LaTeX."""
+    choose: ClassVar[str]
+    """When to choose it, in a sentence or two."""
     batch: ClassVar[type[Any]]
     needs: ClassVar[frozenset[Need]]
+    has_statistics: ClassVar[bool] = False
+    """Whether the loss needs sums over the whole step before it can be computed."""
 
     @abstractmethod
     def __call__(self, scores: Scores, batch: Any, totals: Totals) -> Loss:
         """Loss and metrics of one microbatch of a step whose counts are `totals`."""
 
+    def statistics(self, scores: Scores, batch: Any) -> Tensor:
+        """Sums over a microbatch, without gradient, that `totals.statistics` brings to each loss.
+
+        Only for objectives with `has_statistics`; `scores` are those of `preview(batch)`.
+        """
+        raise NotImplementedError
+
+    def preview(self, batch: Any) -> Packed:
+        """What the model scores for `statistics`."""
+        return batch.packed
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Enters the objective in the registry under its kind."""
+        """Enters the objective in the registry under its kind; shared bases have none."""
         super().__pydantic_init_subclass__(**kwargs)
-        OBJECTIVES[cls.model_fields["kind"].default] = cls
+        if "kind" in cls.model_fields:
+            OBJECTIVES[cls.model_fields["kind"].default] = cls
 
 
 OBJECTIVES: dict[str, type[Objective]] = {}

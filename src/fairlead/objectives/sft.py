@@ -19,6 +19,10 @@ class SFT(Objective):
 
     title: ClassVar[str] = "Supervised fine-tuning"
     source: ClassVar[str] = "Ouyang et al. 2022, arXiv:2203.02155"
+    equation: ClassVar[str] = r"-\mathbb{E}_t \log\pi(y_t \mid x, y_{<t})"
+    choose: ClassVar[str] = (
+        "The start of every chain: it teaches the format, and everything after it stays near it."
+    )
     batch: ClassVar[type[SequenceBatch]] = SequenceBatch
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LOGPS})
 

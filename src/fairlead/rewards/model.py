@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -12,7 +11,7 @@ from fairlead.data.batches import microbatches, pack
 from fairlead.data.chat import Item
 from fairlead.models.policy import RewardModel
 from fairlead.objectives.base import Need
-from fairlead.rewards.base import Reply
+from fairlead.rewards.base import Reply, Scored
 
 
 def same_vocabulary(a: PreTrainedTokenizerBase, b: PreTrainedTokenizerBase) -> bool:
@@ -34,7 +33,7 @@ class ModelReward:
     microbatch_tokens: int = 8192
     name: str = "reward_model"
 
-    def score(self, replies: Sequence[Reply]) -> Float[Tensor, " reply"]:
+    def score(self, replies: Sequence[Reply]) -> Scored:
         """One score for each reply."""
         chat = self.model.chat_format()
         if same_vocabulary(self.model.tokenizer, self.tokenizer):
@@ -43,7 +42,7 @@ class ModelReward:
             pairs = [chat.response_ids(reply.prompt, reply.text) for reply in replies]
             items = [Item(p, (r,), record=i) for i, (p, r) in enumerate(pairs)]
         fitted = [_fitted(item, self.model.context) for item in items]
-        return torch.cat(score_items(self.model, fitted, tokens=self.microbatch_tokens))
+        return Scored(torch.cat(score_items(self.model, fitted, tokens=self.microbatch_tokens)))
 
 
 @torch.no_grad()

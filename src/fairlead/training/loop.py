@@ -9,7 +9,7 @@ Order, fixed: count, forward, objective, backward, clip, step, reduce metrics, l
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,8 @@ class _Run:
         """One optimizer step; returns its metrics, reduced over all processes."""
         torch.manual_seed(self.seed.child("step", index).value)
         totals = totals_over(self.ranks, step.totals(), self.accelerator.device)
+        if self.objective.has_statistics:
+            totals = replace(totals, statistics=self._statistics(step))
         parts = [step.metrics]
         last = len(step.microbatches) - 1
         for number, batch in enumerate(step.microbatches):
@@ -217,6 +219,16 @@ class _Run:
         metrics["train/gradient_norm"] = float(norm)  # pyright: ignore[reportArgumentType]
         metrics["train/learning_rate"] = rate
         return metrics | self._speed(totals)
+
+    @torch.no_grad()
+    def _statistics(self, step: Step) -> tuple[float, ...]:
+        """Sums over the whole step that the objective needs before any loss."""
+        total = torch.zeros(())
+        for batch in step.microbatches:
+            batch = batch.to(self.accelerator.device)
+            scores = self.policy(self.objective.preview(batch), self.objective.needs)
+            total = total + self.objective.statistics(scores, batch).double().cpu()
+        return tuple(self._add(total).tolist())
 
     def _backward(self, batch: Any, totals: Totals) -> dict[str, Mean]:
         batch = batch.to(self.accelerator.device)

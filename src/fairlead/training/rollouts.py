@@ -215,7 +215,7 @@ class RolloutSource:
         )
         items = _grouped(rollouts, [ids for _, ids in mine])
         scored = [self._reply(self.records[mine[r.prompt_index][0]], r) for r in rollouts]
-        scores = self.reward.score(scored)
+        scores = self.reward.score(scored).values
         logps, values = self._score(self.policy, items, values=True)
         self._check_sampler(rollouts, logps)
         with self.policy.as_reference() if self.reference is None else nullcontext():

@@ -158,6 +158,6 @@ class DatasetSource:
 
 def totals_over(ranks: Ranks, totals: Totals, device: torch.device) -> Totals:
     """Adds the counts of all processes."""
-    names = Totals.__dataclass_fields__
+    names = Totals.counts()
     values = torch.tensor([getattr(totals, n) for n in names], dtype=torch.float64, device=device)
     return Totals(*ranks.add(values).tolist())

@@ -158,7 +158,7 @@ class _Bench:
         replies = sample_replies(policy, self.prompts, self.stage.sampling, n=samples, seed=seed)
         flat = [reply for own in replies for reply in own]
         shape = (len(replies), samples)
-        scores = {n: j.score(flat).numpy().reshape(shape) for n, j in self.judges.items()}
+        scores = {n: j.score(flat).values.numpy().reshape(shape) for n, j in self.judges.items()}
         lengths = np.array([len(r.response_ids) for r in flat]).reshape(shape)
         return Outcome(label, replies, scores, self._kl(policy, replies), lengths)
 

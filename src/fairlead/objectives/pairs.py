@@ -1,0 +1,99 @@
+"""What the objectives on comparisons share: replies scored in pairs, and their metrics."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fairlead.functional.reductions import segment_sum
+from fairlead.objectives.base import Loss, Need, Objective, average
+from fairlead.objectives.batch import PreferenceBatch, Scores, Totals
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The better and the worse reply of each pair; log-probabilities are sums, in nats."""
+
+    better: Float[Tensor, " pair"]
+    """Log-probability of the better reply under the policy."""
+    worse: Float[Tensor, " pair"]
+    better_reference: Float[Tensor, " pair"]
+    """The same under the reference; 0 for objectives without one."""
+    worse_reference: Float[Tensor, " pair"]
+    better_length: Float[Tensor, " pair"]
+    """Tokens of the better reply, its EOS included."""
+    worse_length: Float[Tensor, " pair"]
+
+    @property
+    def better_ratio(self) -> Float[Tensor, " pair"]:
+        """Log-ratio of policy to reference of the better reply."""
+        return self.better - self.better_reference
+
+    @property
+    def worse_ratio(self) -> Float[Tensor, " pair"]:
+        """Log-ratio of policy to reference of the worse reply."""
+        return self.worse - self.worse_reference
+
+    @property
+    def margin(self) -> Float[Tensor, " pair"]:
+        """How much more the better reply gained over the reference than the worse."""
+        return self.better_ratio - self.worse_ratio
+
+
+class PairObjective(Objective):
+    """An objective whose loss is a function of each pair alone.
+
+    A subclass gives `losses`, and `rewards` where its implicit reward is not the log-ratio.
+    Rankings enter as all their untied pairs, each weighted by one over their number.
+    """
+
+    batch: ClassVar[type[PreferenceBatch]] = PreferenceBatch
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LOGPS, Need.REFERENCE})
+
+    @abstractmethod
+    def losses(self, pairs: Pairs) -> Float[Tensor, " pair"]:
+        """Loss of each pair."""
+
+    def rewards(self, pairs: Pairs) -> tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]:
+        """Implicit reward of the better and the worse replies, for metrics."""
+        return pairs.better_ratio, pairs.worse_ratio
+
+    def __call__(self, scores: Scores, batch: PreferenceBatch, totals: Totals) -> Loss:
+        """Mean over pairs (over prompts, for rankings)."""
+        pairs = pairs_of(scores, batch)
+        losses = self.losses(pairs)
+        with torch.no_grad():
+            better, worse = self.rewards(pairs)
+            metrics = {
+                f"loss/{self.kind}": average(losses, batch.weight),  # pyright: ignore
+                "reward/accuracy": average((better > worse).to(better.dtype), batch.weight),
+                "reward/margin": average(better - worse, batch.weight),
+                "reward/chosen": average(better, batch.weight),
+                "reward/rejected": average(worse, batch.weight),
+                "policy/logp_chosen": average(pairs.better, batch.weight),
+                "policy/logp_rejected": average(pairs.worse, batch.weight),
+            }
+            if Need.REFERENCE in self.needs:
+                moved = 0.5 * (pairs.better_ratio.abs() + pairs.worse_ratio.abs())
+                metrics["policy/log_ratio_abs"] = average(moved, batch.weight)
+        return Loss((batch.weight * losses).sum() / totals.groups, metrics)
+
+
+def pairs_of(scores: Scores, batch: PreferenceBatch) -> Pairs:
+    """Sums the tokens of each reply and puts the replies of each pair side by side."""
+    assert scores.logps is not None
+    packed = batch.packed
+    logps = segment_sum(scores.logps, packed.row_sequence, packed.sequences)
+    lengths = segment_sum(torch.ones_like(scores.logps), packed.row_sequence, packed.sequences)
+    reference = torch.zeros_like(logps) if batch.reference is None else batch.reference
+    return Pairs(
+        better=logps[batch.better],
+        worse=logps[batch.worse],
+        better_reference=reference[batch.better],
+        worse_reference=reference[batch.worse],
+        better_length=lengths[batch.better],
+        worse_length=lengths[batch.worse],
+    )
