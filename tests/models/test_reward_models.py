@@ -8,7 +8,7 @@ from tiny_models import MIXED_SIZES, PAIRS, bert, items, letters, make, padded_b
 
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import pack
-from fairlead.models.policy import RewardModel
+from fairlead.models.reward_model import RewardModel
 from fairlead.objectives import Need
 
 REWARDS = frozenset({Need.REWARDS})

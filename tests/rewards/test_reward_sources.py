@@ -6,7 +6,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from fairlead.data.chat import ChatFormat, Item
-from fairlead.models.policy import RewardModel
+from fairlead.models.reward_model import RewardModel
 from fairlead.objectives.base import Need
 from fairlead.records import Prompt
 from fairlead.rewards.base import FunctionReward, Reply

@@ -29,7 +29,9 @@ from transformers import (
 from fairlead.core.errors import CheckpointError, ConfigError
 from fairlead.core.files import read_json, whole_folder, write_json
 from fairlead.core.seeds import Seed
-from fairlead.models.policy import Policy, RewardModel
+from fairlead.models.heads import AnyHead, Scalar
+from fairlead.models.policy import Policy
+from fairlead.models.reward_model import RewardModel
 
 CARD = "fairlead.json"
 ADAPTER = "adapter"
@@ -70,6 +72,8 @@ class Card(BaseModel):
     """Fingerprint of the pretrained weights it descends from."""
     pooling: Literal["last", "mean"] = "last"
     """How a reward model reads a sequence."""
+    head: AnyHead = Scalar()
+    """What a reward model says of it; folders of before there were several say nothing here."""
 
 
 def device() -> torch.device:
@@ -99,9 +103,13 @@ def load_policy(
     lora: Lora | None = None,
     value: Literal["none", "shared", "separate"] = "none",
     critic: RewardModel | None = None,
+    cost_values: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Policy:
     """A policy from a folder or hub name; with `lora`, fresh adapters on top of it.
+
+    Fresh value heads are added where asked for, whatever the folder holds besides its weights;
+    see `Policy` for `value`, `critic` and `cost_values`.
 
     Raises:
         ConfigError: there is no such model, or it is a reward model.
@@ -122,6 +130,7 @@ def load_policy(
         base=base,
         value=value,
         critic=critic,
+        cost_values=cost_values,
     )
 
 
@@ -129,6 +138,7 @@ def new_reward_model(
     path: str | Path,
     *,
     pooling: Literal["auto", "last", "mean"] = "auto",
+    head: AnyHead | None = None,
     seed: Seed,
     dtype: torch.dtype = torch.float32,
 ) -> RewardModel:
@@ -138,6 +148,7 @@ def new_reward_model(
         path: folder or hub name.
         pooling: how a sequence becomes one vector; "auto" takes the last token of a decoder and
             the mean over an encoder's tokens.
+        head: which head; None for a scalar one.
         seed: of the fresh head.
         dtype: precision of the weights.
     """
@@ -151,7 +162,7 @@ def new_reward_model(
     else:
         model = _model(AutoModel, path, dtype)
         base = fingerprint(model) if card is None else card.base
-    reward_model = RewardModel(model, load_tokenizer(path), base=base, pooling=how)
+    reward_model = RewardModel(model, load_tokenizer(path), base=base, pooling=how, head=head)
     reward_model.draw_head(seed)
     return reward_model
 
@@ -167,7 +178,9 @@ def load_reward_model(path: str | Path, *, dtype: torch.dtype = torch.float32) -
             remedy="train one with `fairlead train reward` and name its model folder",
         )
     model = _model(AutoModel, path, dtype)
-    reward_model = RewardModel(model, load_tokenizer(path), base=card.base, pooling=card.pooling)
+    reward_model = RewardModel(
+        model, load_tokenizer(path), base=card.base, pooling=card.pooling, head=card.head
+    )
     parts = _loaded(path, lambda: load_file(Path(path) / "reward_head.safetensors"))
     reward_model.load_state_dict(parts, strict=False)
     return reward_model
@@ -200,7 +213,9 @@ def save_reward_model(model: RewardModel, folder: Path) -> None:
         model.model.save_pretrained(temporary)
         model.tokenizer.save_pretrained(temporary)
         save_file(_own_parameters(model), temporary / "reward_head.safetensors")
-        card = Card(kind="reward_model", base=model.base, pooling=model.pooling)
+        card = Card(
+            kind="reward_model", base=model.base, pooling=model.pooling, head=model.settings
+        )
         write_json(temporary / CARD, card.model_dump(mode="json"))
 
 

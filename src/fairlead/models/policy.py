@@ -1,4 +1,4 @@
-"""Policies and reward models: the only places where a model is called for training."""
+"""Policies: a causal language model called for training, with value heads where asked for."""
 
 import copy
 from collections.abc import Iterator
@@ -9,29 +9,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from fairlead.core.seeds import Seed
-from fairlead.data.chat import ChatFormat
+from fairlead.core.errors import ConfigError
 from fairlead.functional.logps import linear_token_logps, token_logps
-from fairlead.models.trunk import Trunk, body
+from fairlead.models.heads import ScalarHead
+from fairlead.models.reward_model import RewardModel
+from fairlead.models.trunk import Trunk, body, without_dropout
 from fairlead.objectives.base import Need
 from fairlead.objectives.batch import Packed, Scores
-
-
-def without_dropout(model: nn.Module) -> None:
-    """Switches dropout off for good: log-probabilities must not be noisy in preference training."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        _zero_dropouts(module)
-    if hasattr(model, "config"):
-        _zero_dropouts(model.config)
-
-
-def _zero_dropouts(holder: Any) -> None:
-    """Many models keep probabilities as plain numbers, on their modules or read from the config."""
-    for name, value in vars(holder).items():
-        if "drop" in name and isinstance(value, float):
-            setattr(holder, name, 0.0)
 
 
 class Policy(nn.Module):
@@ -43,7 +27,11 @@ class Policy(nn.Module):
         base: fingerprint of the pretrained weights it descends from.
         value: "none", "shared" (a head on the policy's trunk) or "separate" (a trunk of its own,
             starting as a copy of the policy's, or of `critic`).
-        critic: reward model whose trunk and head a separate critic starts from.
+        critic: reward model whose trunk and scalar head a separate critic starts from.
+        cost_values: a second value head, for the expected cost, on the same trunk as the first.
+
+    Raises:
+        ConfigError: the critic has no scalar head, or cost values are asked for without values.
     """
 
     def __init__(
@@ -53,7 +41,8 @@ class Policy(nn.Module):
         *,
         base: str = "",
         value: Literal["none", "shared", "separate"] = "none",
-        critic: "RewardModel | None" = None,
+        critic: RewardModel | None = None,
+        cost_values: bool = False,
     ) -> None:
         super().__init__()
         without_dropout(model)
@@ -63,11 +52,19 @@ class Policy(nn.Module):
         self.value = value
         self.trunk = Trunk(model)
         self.head_is_linear = self._head_is_linear()
+        self.cost_values = cost_values
         if value != "none":
             self._add_value(critic)
+        elif cost_values:
+            raise ConfigError(
+                "cost values need a value head beside them",
+                expected="value: shared or separate",
+                got="value: none, cost_values: true",
+                remedy="choose where the value head reads, or leave cost values out",
+            )
 
     def forward(self, packed: Packed, needs: frozenset[Need]) -> Scores:
-        """Scores a pack: log-probabilities, entropy and values at its rows, as asked.
+        """Scores a pack: log-probabilities, entropy, distribution and values at its rows, as asked.
 
         Args:
             packed: the sequences.
@@ -77,10 +74,13 @@ class Policy(nn.Module):
         logps = entropy = None
         if Need.LOGPS in needs:
             logps, entropy = self._logps(hidden, packed, Need.ENTROPY in needs)
+        values, cost_values = self._values(hidden, packed, needs)
         return Scores(
             logps=logps,
             entropy=entropy if Need.ENTROPY in needs else None,
-            values=self._values(hidden, packed) if Need.VALUES in needs else None,
+            values=values,
+            cost_values=cost_values,
+            distribution=self._distribution(hidden, packed) if Need.DISTRIBUTION in needs else None,
         )
 
     @contextmanager
@@ -131,10 +131,23 @@ class Policy(nn.Module):
         with _answering(trunk, hidden[None]):
             return inner(input_ids=hidden.new_zeros(1, hidden.shape[0], dtype=torch.long)).logits[0]
 
-    def _values(self, hidden: Tensor, packed: Packed) -> Tensor:
+    def _distribution(self, hidden: Tensor, packed: Packed) -> Tensor:
+        logits = self.logits(hidden[packed.rows]).float() / packed.temperature
+        return logits.log_softmax(-1)
+
+    def _values(
+        self, hidden: Tensor, packed: Packed, needs: frozenset[Need]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Values and cost values at the rows, from one pass of the trunk they share."""
+        if not needs & {Need.VALUES, Need.COST_VALUES}:
+            return None, None
         if self.value == "separate":
             hidden = self.value_trunk.hidden(packed)
-        return self.value_head(hidden[packed.rows]).squeeze(-1).float()
+        rows = hidden[packed.rows]
+        values = self.value_head(rows).squeeze(-1).float() if Need.VALUES in needs else None
+        if Need.COST_VALUES not in needs:
+            return values, None
+        return values, self.cost_head(rows).squeeze(-1).float()
 
     def _head(self) -> Any:
         return self.model.get_output_embeddings()
@@ -152,18 +165,30 @@ class Policy(nn.Module):
         own = self._logits(hidden)
         return torch.allclose(own, hidden @ head.weight.T, rtol=1e-3, atol=1e-3)
 
-    def _add_value(self, critic: "RewardModel | None") -> None:
+    def _add_value(self, critic: RewardModel | None) -> None:
         width = self._head().weight.shape[1]
-        self.value_head = nn.Linear(width, 1).to(self.device)
-        nn.init.zeros_(self.value_head.weight)
-        nn.init.zeros_(self.value_head.bias)
+        self.value_head = ScalarHead(width).to(self.device)
+        if self.cost_values:
+            self.cost_head = ScalarHead(width).to(self.device)
         if self.value == "separate":
             source = body(self.model) if critic is None else body(critic.model)
             self.value_model = copy.deepcopy(source)
             self.value_trunk = Trunk(self.value_model)
         if critic is not None and self.value == "separate":
-            self.value_head.weight.data.copy_(critic.head.weight.data)
-            self.value_head.bias.data.copy_(critic.head.bias.data - critic.offset)
+            head = _scalar_head(critic)
+            self.value_head.weight.data.copy_(head.weight.data)
+            self.value_head.bias.data.copy_(head.bias.data - critic.offset)
+
+
+def _scalar_head(critic: RewardModel) -> ScalarHead:
+    if not isinstance(critic.head, ScalarHead):
+        raise ConfigError(
+            "a critic can start from a reward model with a scalar head only",
+            expected="head: scalar",
+            got=f"head: {critic.settings.kind}",
+            remedy="set value: shared, or start the critic from another reward model",
+        )
+    return critic.head
 
 
 class _Answer:
@@ -194,80 +219,3 @@ def _answering(trunk: nn.Module, hidden: Tensor) -> Iterator[None]:
             del part.__dict__["forward"]
             if own is not None:
                 part.forward = own
-
-
-class RewardModel(nn.Module):
-    """A trunk with a scalar head: the score of each packed sequence.
-
-    Args:
-        model: a transformers model that gives hidden states (decoder or encoder).
-        tokenizer: its tokenizer.
-        base: fingerprint of the pretrained weights it descends from.
-        pooling: "last" reads the last token (decoders), "mean" all tokens (encoders).
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        base: str = "",
-        pooling: Literal["last", "mean"] = "last",
-    ) -> None:
-        super().__init__()
-        without_dropout(model)
-        self.model = model
-        self.tokenizer = tokenizer
-        self.base = base
-        self.pooling: Literal["last", "mean"] = pooling
-        self.trunk = Trunk(model, causal=pooling == "last")
-        width = int(body(model).config.hidden_size)
-        if getattr(body(model), "pooler", None) is not None:
-            body(model).pooler.requires_grad_(False)  # its output is not used
-        parameter = next(model.parameters())
-        self.head = nn.Linear(width, 1).to(parameter.device)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        self.offset: Tensor
-        self.register_buffer("offset", torch.zeros(()))
-        """Subtracted from every score, so that reference replies average 0."""
-
-    def draw_head(self, seed: Seed) -> None:
-        """Draws a fresh head: normal with variance 1 / (width + 1) (Stiennon et al. 2020)."""
-        weight = self.head.weight
-        drawn = seed.numpy().normal(0.0, (weight.shape[1] + 1) ** -0.5, tuple(weight.shape))
-        weight.data.copy_(torch.from_numpy(drawn))
-
-    def chat_format(self) -> ChatFormat:
-        """How replies are turned into this model's tokens."""
-        return ChatFormat(self.tokenizer, encoder=self.pooling == "mean")
-
-    @property
-    def shares_prompts(self) -> bool:
-        """Whether a prompt's hidden states do not depend on the reply."""
-        return self.pooling == "last"
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return next(self.model.parameters()).device
-
-    @property
-    def context(self) -> int:
-        """Longest sequence the model was made for, in tokens."""
-        return int(getattr(self.model.config, "max_position_embeddings", 1 << 20))
-
-    def forward(self, packed: Packed, needs: frozenset[Need]) -> Scores:
-        """Scores each sequence of a pack, in float32."""
-        hidden = self.trunk.hidden(packed)
-        pooled = hidden[packed.ends] if self.pooling == "last" else _mean_pool(hidden, packed)
-        scores = self.head(pooled.to(self.head.weight.dtype)).squeeze(-1).float()
-        return Scores(rewards=scores - self.offset)
-
-
-def _mean_pool(hidden: Tensor, packed: Packed) -> Tensor:
-    """Mean hidden state of each sequence of an unshared pack."""
-    lengths = torch.tensor([tree.length for tree in packed.trees], device=hidden.device)
-    sequence = torch.repeat_interleave(torch.arange(len(lengths), device=hidden.device), lengths)
-    sums = hidden.new_zeros(len(lengths), hidden.shape[1]).index_add(0, sequence, hidden)
-    return sums / lengths[:, None]

@@ -137,3 +137,20 @@ def _probe(model: nn.Module, *, shared: bool) -> Packed:
         row_sequence=nothing,
         ends=nothing,
     )
+
+
+def without_dropout(model: nn.Module) -> None:
+    """Switches dropout off for good: log-probabilities must not be noisy in preference training."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        _zero_dropouts(module)
+    if hasattr(model, "config"):
+        _zero_dropouts(model.config)
+
+
+def _zero_dropouts(holder: Any) -> None:
+    """Many models keep probabilities as plain numbers, on their modules or read from the config."""
+    for name, value in vars(holder).items():
+        if "drop" in name and isinstance(value, float):
+            setattr(holder, name, 0.0)

@@ -271,6 +271,8 @@ class Scores:
     """Log-probabilities of every next token at each row."""
     rewards: Float[Tensor, " sequence"] | None = None
     """Reward-model score of each sequence."""
+    members: Float[Tensor, "sequence member"] | None = None
+    """The score by each member of an ensemble; `rewards` is their mean."""
     length_rewards: Float[Tensor, " sequence"] | None = None
     """What a length head says, to be thrown away after training."""
     head_overlap: Float[Tensor, ""] | None = None

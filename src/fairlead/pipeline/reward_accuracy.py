@@ -9,7 +9,7 @@ import numpy as np
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.data.chat import encode
 from fairlead.lineage.result import Table
-from fairlead.models.policy import RewardModel
+from fairlead.models.reward_model import RewardModel
 from fairlead.records import Comparison, Ranking
 from fairlead.rewards.model import score_items
 from fairlead.stats.proportions import clustered_proportion

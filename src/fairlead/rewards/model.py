@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fairlead.data.batches import microbatches, pack
 from fairlead.data.chat import Item
-from fairlead.models.policy import RewardModel
+from fairlead.models.reward_model import RewardModel
 from fairlead.objectives.base import Need
 from fairlead.rewards.base import Reply, Scored
 

@@ -14,7 +14,8 @@ import torch
 from fairlead.core.errors import CheckpointError, DataError
 from fairlead.core.files import read_json, sha256_file, whole_folder, write_json
 from fairlead.models.loading import restore, save
-from fairlead.models.policy import Policy, RewardModel
+from fairlead.models.policy import Policy
+from fairlead.models.reward_model import RewardModel
 
 FOLDER = "checkpoints"
 SUMS = "checksums.json"

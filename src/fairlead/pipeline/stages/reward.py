@@ -7,8 +7,8 @@ from fairlead.data.chat import Item, encode
 from fairlead.data.convert import preferences
 from fairlead.lineage.result import StageResult
 from fairlead.models.loading import new_reward_model, save_reward_model
-from fairlead.models.policy import RewardModel
 from fairlead.models.processes import is_first
+from fairlead.models.reward_model import RewardModel
 from fairlead.objectives.bradley_terry import BradleyTerry
 from fairlead.pipeline.reward_accuracy import measure
 from fairlead.pipeline.stage import Context, Stage, require_path
