@@ -106,6 +106,13 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved plan and its cost; run nothing.")
     ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep what is sampled during training.")
+    ] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option("--replay", help="Take rollouts recorded in this run, and compare."),
+    ] = None,
 ) -> None:
     """Run a recipe; stages that are unchanged are not run again."""
     _quiet()
@@ -117,14 +124,22 @@ def run(
     if dry_run:
         out.print(plan(loaded, folder))
         return
-    _run(loaded, folder, resume)
+    _run(loaded, folder, resume, record=record, replay=replay)
     _summary(folder)
 
 
-def _run(recipe: Any, folder: Path, resume: bool) -> None:
-    from fairlead.pipeline.runner import run_recipe
+def _run(
+    recipe: Any, folder: Path, resume: bool, *, record: bool = False, replay: Path | None = None
+) -> None:
+    from fairlead.pipeline.runner import Recording, run_recipe
 
-    page = run_recipe(recipe, folder, resume=resume, say=lambda line: err.print(_escaped(line)))
+    page = run_recipe(
+        recipe,
+        folder,
+        resume=resume,
+        recording=Recording(record, replay),
+        say=lambda line: err.print(_escaped(line)),
+    )
     out.print(f"report: {page}")
 
 
@@ -204,6 +219,18 @@ def doctor(as_json: Json = False) -> None:
         _print_json(diagnosis.model_dump(mode="json"))
     else:
         out.print(render(diagnosis), markup=False)
+
+
+@app.command()
+@for_people
+def methods(as_json: Json = False) -> None:
+    """List every method: what it is called in recipes, what it needs, where it comes from."""
+    from fairlead.cli.methods import listed, tables
+
+    if as_json:
+        _print_json(listed())
+    else:
+        out.print(tables())
 
 
 @app.command()
