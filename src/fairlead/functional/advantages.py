@@ -48,3 +48,15 @@ def generalised_advantages(
         advantages[:, t] = running
         following = values[:, t]
     return advantages, advantages + values
+
+
+def to_go(x: Float[Tensor, "reply token"]) -> Float[Tensor, "reply token"]:
+    """The sum of each entry and all later ones; what lies behind a reply must be 0."""
+    return x.flip(1).cumsum(1).flip(1)
+
+
+def constant_over_tokens(
+    x: Float[Tensor, " reply"], mask: Bool[Tensor, "reply token"]
+) -> Float[Tensor, "reply token"]:
+    """The reply's number at each of its tokens, 0 behind them."""
+    return torch.where(mask, x[:, None], 0.0)
