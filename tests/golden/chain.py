@@ -40,7 +40,7 @@ def write_recipe(folder: Path, *, seed: int = 0, last: str = "ppo") -> Path:
         {"kind": "reward", "name": "reward", "model": "@sft", "data": data},
         {"kind": "dpo", "name": "dpo", "model": "@sft", "data": data},
         {
-            "kind": "ppo",
+            "kind": "rl",
             "name": "ppo",
             "model": "@sft",
             "reward": "@reward",

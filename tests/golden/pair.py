@@ -57,7 +57,7 @@ def write_pair_recipe(folder: Path, *, examples: int, stages: Sequence[str]) -> 
         "label": {"kind": "label", "policy": "@sft", "train": data, "test": data},
         "reward": {"kind": "reward", "model": "@sft", "test": data},
         "dpo": {"kind": "dpo", "model": "@sft", "test": data},
-        "ppo": {"kind": "ppo", "model": "@sft", "reward": "@reward", "require_eos": False},
+        "ppo": {"kind": "rl", "model": "@sft", "reward": "@reward", "require_eos": False},
         "evaluate": {"kind": "evaluate", "baseline": "@sft", "policies": {"dpo": "@dpo"}},
     }
     every["label"] |= {"sampling": shown, "samples": 2, "pairs": 1}

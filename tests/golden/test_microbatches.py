@@ -19,9 +19,11 @@ from fairlead.objectives.dpo import DPO
 from fairlead.objectives.ppo import PPO
 from fairlead.objectives.sft import SFT
 from fairlead.rewards.base import FunctionReward
+from fairlead.training.collecting import Collector
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
-from fairlead.training.rollouts import KLControl, RolloutConfig, RolloutSource
+from fairlead.training.rollout_config import KLControl, RolloutConfig
+from fairlead.training.rollouts import RolloutSource
 from fairlead.training.source import DatasetSource, Ranks, Source
 from small_world import (
     comparisons,
@@ -64,7 +66,7 @@ def dpo(tokens: int, folder: Path) -> Run:
 
 def ppo(tokens: int, folder: Path) -> Run:
     policy, asked = tiny_policy(value="shared"), prompts(24)
-    source = RolloutSource(
+    collector = Collector(
         policy,
         reference=policy.frozen_copy(),
         engine=LocalEngine(policy),
@@ -82,9 +84,13 @@ def ppo(tokens: int, folder: Path) -> Run:
         ),
         microbatch_tokens=tokens,
         seed=Seed(0),
-        pretraining=items_of(demonstrations(22)),
     )
-    return policy, PPO(), source
+    mixed_in = items_of(demonstrations(22))
+    return (
+        policy,
+        PPO(),
+        RolloutSource(collector, needs=PPO().needs, pretraining=mixed_in),
+    )
 
 
 def trained(make: Callable[[int, Path], Run], tokens: int, folder: Path) -> dict[str, torch.Tensor]:

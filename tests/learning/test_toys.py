@@ -23,9 +23,11 @@ from fairlead.objectives.sft import SFT
 from fairlead.records import Comparison, Demonstration, Prompt
 from fairlead.rewards.base import FunctionReward
 from fairlead.rewards.model import score_items
+from fairlead.training.collecting import Collector
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
-from fairlead.training.rollouts import KLControl, RolloutConfig, RolloutSource
+from fairlead.training.rollout_config import KLControl, RolloutConfig
+from fairlead.training.rollouts import RolloutSource
 from fairlead.training.source import DatasetSource
 from small_world import (
     demonstrations,
@@ -130,7 +132,7 @@ def ppo(folder: Path, *, iterations: int, **settings: Any) -> list[dict[str, flo
     imitate(policy, items_of(demonstrations(256)), folder / "sft", epochs=4)
     policy = Policy(policy.model, policy.tokenizer, value="separate")
     asked = prompts(200)
-    source = RolloutSource(
+    collector = Collector(
         policy,
         reference=policy.frozen_copy(),
         engine=LocalEngine(policy),
@@ -148,6 +150,7 @@ def ppo(folder: Path, *, iterations: int, **settings: Any) -> list[dict[str, flo
         microbatch_tokens=4096,
         seed=Seed(0),
     )
+    source = RolloutSource(collector, needs=PPO().needs)
     config = TrainConfig(learning_rate=2e-3, schedule="constant")
     train(policy, PPO(), source, config, seed=Seed(0), run_dir=folder / "ppo")
     return [line for line in metrics_of(folder / "ppo") if "reward/score" in line]

@@ -7,8 +7,8 @@ from transformers import BertConfig, BertModel
 from fairlead.pipeline.plan import plan
 from fairlead.pipeline.recipe import Recipe, load_recipe
 from fairlead.pipeline.runner import run_recipe
-from fairlead.pipeline.stages import PPOStage, RewardStage, SFTStage
-from fairlead.training.rollouts import RolloutConfig
+from fairlead.pipeline.stages import RewardStage, RLStage, SFTStage
+from fairlead.training.rollout_config import RolloutConfig
 from small_world import tiny_llama, write_base
 from tiny_runs import write_recipe
 
@@ -76,7 +76,7 @@ def test_stage_that_does_not_follow_from_a_changed_one_is_kept(tmp_path: Path):
 def test_tokens_of_ppo(tmp_path: Path):
     base = write_base(tmp_path / "base")
     rollouts = RolloutConfig(prompts=8, samples=2, iterations=3, epochs=4)
-    ppo = PPOStage(name="ppo", model=str(base), reward="r", data="d", rollouts=rollouts)
+    ppo = RLStage(name="ppo", model=str(base), reward="r", data="d", rollouts=rollouts)
     found = table(Recipe(name="x", stages=(ppo,)), tmp_path / "run")
     parameters = size(tiny_llama())
     assert found["ppo"][2:4] == [f"{parameters:,}", gib(10, parameters)]

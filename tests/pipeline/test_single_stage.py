@@ -2,9 +2,9 @@ import pytest
 
 from fairlead.core.errors import ConfigError
 from fairlead.pipeline.single import HELD_OUT, single_stage
-from fairlead.pipeline.stages import DPOStage, PPOStage, RecordsStage, RewardStage, SFTStage
+from fairlead.pipeline.stages import DPOStage, RecordsStage, RewardStage, RLStage, SFTStage
 
-KINDS = {"sft": SFTStage, "reward": RewardStage, "dpo": DPOStage, "ppo": PPOStage}
+KINDS = {"sft": SFTStage, "reward": RewardStage, "dpo": DPOStage, "ppo": RLStage}
 
 
 def made(kind: str, *settings: str):

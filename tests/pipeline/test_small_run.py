@@ -14,15 +14,15 @@ from fairlead.pipeline.stages import (
     DPOStage,
     EvaluateStage,
     LabelStage,
-    PPOStage,
     RewardStage,
+    RLStage,
     SFTStage,
     TestbedStage,
 )
 from fairlead.records.files import read_records
 from fairlead.report import report_json
 from fairlead.training.config import TrainConfig
-from fairlead.training.rollouts import RolloutConfig
+from fairlead.training.rollout_config import RolloutConfig
 
 SAMPLING = Sampling(max_new_tokens=12)
 TRAIN = TrainConfig(batch_size=16, learning_rate=1e-3, max_steps=4, checkpoint_every=2)
@@ -69,7 +69,7 @@ def recipe() -> Recipe:
             ),
             RewardStage(name="reward", model="@sft", **labelled),
             DPOStage(name="dpo", model="@sft", **labelled),
-            PPOStage(
+            RLStage(
                 name="ppo",
                 model="@sft",
                 reward="@reward",

@@ -11,9 +11,12 @@ from fairlead.generation.local import LocalEngine
 from fairlead.models.policy import Policy
 from fairlead.objectives.base import Need
 from fairlead.objectives.batch import RolloutBatch
+from fairlead.objectives.ppo import PPO
 from fairlead.records import Prompt
 from fairlead.rewards.base import FunctionReward
-from fairlead.training.rollouts import RolloutConfig, RolloutSource
+from fairlead.training.collecting import Collector
+from fairlead.training.rollout_config import RolloutConfig
+from fairlead.training.rollouts import RolloutSource
 from fairlead.training.source import Step
 from small_world import demonstrations, items_of, prompt_ids, prompts, tiny_policy
 
@@ -49,7 +52,7 @@ def make(
     records = prompts(asked)
     sampling = {"max_new_tokens": NEW_TOKENS, **settings.pop("sampling", {})}
     config = {"prompts": 12, "iterations": 3, "epochs": 1, "sampling": sampling, **settings}
-    return RolloutSource(
+    collector = Collector(
         policy,
         reference=None if policy.adapts else (reference or policy.frozen_copy()),
         engine=LocalEngine(engine or policy),
@@ -59,6 +62,10 @@ def make(
         config=RolloutConfig.model_validate(config),
         microbatch_tokens=tokens,
         seed=Seed(seed),
+    )
+    return RolloutSource(
+        collector,
+        needs=PPO().needs,
         pretraining=items_of(demonstrations(pretraining)) if pretraining else [],
     )
 

@@ -22,7 +22,10 @@ from fairlead.training.rollouts import RolloutSource
 from fairlead.training.source import Ranks, Step
 from small_world import metrics_of, tiny_policy
 
-PLAIN = {"whiten_advantages": False, "gamma": 1.0, "lam": 0.0, "kl": {"coefficient": 0.0}}
+PLAIN = {
+    "credit": {"kind": "gae", "whiten": False, "gamma": 1.0, "lam": 0.0},
+    "kl": {"coefficient": 0.0},
+}
 """With lambda 0 and values 0 the advantage of a token is its reward."""
 
 
@@ -120,7 +123,7 @@ def test_kl_coefficient_moves_as_the_formula_says(
         error = min(max(line["policy/kl_k1"] / 0.05 - 1, -0.2), 0.2)
         expected *= 1 + error * 12 / 100
     assert fresh[1]["policy/kl_coefficient"] == pytest.approx(0.2 * (1 - 0.2 * 12 / 100))
-    assert source.state() == {"kl_coefficient": pytest.approx(expected, rel=1e-6)}
+    assert source.state()["kl_coefficient"] == pytest.approx(expected, rel=1e-6)
     assert fresh[-1]["policy/kl_k1"] > 0.05  # so that it has also moved up
     assert expected > fresh[-1]["policy/kl_coefficient"]
 
@@ -128,8 +131,8 @@ def test_kl_coefficient_moves_as_the_formula_says(
 def test_coefficient_without_a_target_stays(taught: dict[str, Tensor]) -> None:
     source = make(start(taught), reference=tiny_policy(seed=5), kl={"coefficient": 0.3})
     source.step(0, Ranks())
-    assert source.state() == {"kl_coefficient": 0.3}
-    source.restore({"kl_coefficient": 0.4})
+    assert source.state()["kl_coefficient"] == 0.3
+    source.restore(source.state() | {"kl_coefficient": 0.4})
     assert reported(source.step(1, Ranks()))["policy/kl_coefficient"] == pytest.approx(0.4)
 
 
@@ -230,10 +233,10 @@ def test_reward_gets_the_prompt_the_tokens_and_the_text(taught: dict[str, Tensor
 
     policy = start(taught)
     source = make(policy, samples=2)
-    source.reward = Keeping()
+    source.collector.reward = Keeping()
     source.step(0, Ranks())
     assert len(Keeping.got) == 24
     for reply in Keeping.got:
-        assert reply.prompt_ids == source.chat.prompt_ids(reply.prompt)
-        assert reply.text == source.chat.text(reply.response_ids)
+        assert reply.prompt_ids == source.collector.chat.prompt_ids(reply.prompt)
+        assert reply.text == source.collector.chat.text(reply.response_ids)
         assert "<eos>" not in reply.text

@@ -52,6 +52,12 @@ def prompts(records: Sequence[Record]) -> list[Prompt]:
     return _some(list(distinct.values()), records, "prompts")
 
 
+def tasks(records: Sequence[Record]) -> list[Prompt | Problem]:
+    """What can be asked: problems with their answers where there are any, else prompts."""
+    problems = [record for record in records if isinstance(record, Problem)]
+    return list(problems) if problems else list(prompts(records))
+
+
 def _demonstration(record: Record) -> Demonstration | None:
     match record:
         case Demonstration():

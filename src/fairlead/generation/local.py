@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fairlead.core.errors import ConfigError, DataError, TrainingError
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import Ids
-from fairlead.generation.decoders import decoder
+from fairlead.generation.decoders import Decoder, decoder
 from fairlead.generation.sampling import Finish, Rollout, Sampling, choose
 from fairlead.models.policy import Policy
 
@@ -76,7 +76,7 @@ class LocalEngine:
         """Writes the replies of one chunk into its rows."""
         order = {row.prompt_index: row.prompt for row in rows}
         places = {index: place for place, index in enumerate(order)}
-        model = decoder(self.policy)
+        model = self._decoder()
         owners = [places[row.prompt_index] for row in rows]
         logits = model.prefill(list(order.values()), owners, sampling.max_new_tokens - 1)
         uniforms = _uniforms(rows, sampling.max_new_tokens, seed).to(logits.device)
@@ -93,6 +93,10 @@ class LocalEngine:
                 tokens, uniforms = tokens[stay], uniforms[stay]
                 rows = [rows[place] for place in going]
             logits = model.step(tokens)
+
+    def _decoder(self) -> Decoder:
+        """What gives the logits."""
+        return decoder(self.policy)
 
     def _append(self, row: "_Row", token: int, logp: float, sampling: Sampling) -> None:
         if row.finish is not None:

@@ -15,9 +15,9 @@ from fairlead.data.readers import read
 from fairlead.pipeline.recipe import Recipe
 from fairlead.pipeline.runner import is_complete
 from fairlead.pipeline.stage import Stage, packaged
-from fairlead.pipeline.stages import DPOStage, PPOStage, RecordsStage, RewardStage, SFTStage
+from fairlead.pipeline.stages import DPOStage, RecordsStage, RewardStage, RLStage, SFTStage
 
-COPIES = {"sft": 4, "reward": 4, "dpo": 5, "ppo": 10}
+COPIES = {"sft": 4, "reward": 4, "dpo": 5, "rl": 10}
 """Copies of the weights held at once: a trained model is four (weights, gradients, two moments).
 DPO adds its reference; PPO trains policy and critic and holds reference and reward model."""
 
@@ -96,7 +96,7 @@ def _memory(stage: Stage, size: int | None) -> str:
 
 def _tokens(stage: Stage, examples: int | None) -> int | None:
     match stage:
-        case PPOStage():
+        case RLStage():
             rollouts = stage.rollouts
             replies = rollouts.prompts * rollouts.samples * rollouts.iterations
             return replies * rollouts.sampling.max_new_tokens * (1 + rollouts.epochs)

@@ -8,14 +8,14 @@ from fairlead.pipeline.stages import (
     DPOStage,
     EvaluateStage,
     LabelStage,
-    PPOStage,
     RewardStage,
+    RLStage,
     SFTStage,
     TestbedStage,
 )
 from fairlead.testbeds.annotators import Annotator
 from fairlead.training.config import TrainConfig
-from fairlead.training.rollouts import KLControl, RolloutConfig
+from fairlead.training.rollout_config import KLControl, RolloutConfig
 
 SAMPLING = Sampling(max_new_tokens=24)
 
@@ -67,7 +67,7 @@ def quickstart(seed: int = 0) -> Recipe:
                 objective=DPO(beta=0.1),
                 train=TrainConfig(batch_size=64, epochs=2, learning_rate=2e-4, keep_checkpoints=4),
             ),
-            PPOStage(
+            RLStage(
                 name="ppo",
                 model="@sft",
                 reward="@reward",

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -42,8 +43,30 @@ BEGUN = ".begun"
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Recording:
+    """Whether what is sampled during training is kept, or taken from an earlier run."""
+
+    record: bool = False
+    replay: Path | None = None
+    """Folder of the run whose rollouts are taken."""
+
+    def settings(self) -> dict[str, Any]:
+        """What of it a stage's result follows from; nothing where it is not used."""
+        recorded: dict[str, Any] = {"record": True} if self.record else {}
+        return recorded | ({"replay": str(self.replay)} if self.replay else {})
+
+
+AS_USUAL = Recording()
+
+
 def run_recipe(
-    recipe: Recipe, run_dir: Path, *, resume: bool = False, say: Say = lambda _: None
+    recipe: Recipe,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    recording: Recording = AS_USUAL,
+    say: Say = lambda _: None,
 ) -> Path:
     """Runs the stages in order and writes the report; returns the report's path.
 
@@ -54,6 +77,7 @@ def run_recipe(
         recipe: what to run.
         run_dir: where everything goes.
         resume: go on with a run that was stopped, from its newest checkpoint.
+        recording: whether rollouts are recorded or replayed.
         say: gets a line per stage.
 
     Raises:
@@ -64,13 +88,14 @@ def run_recipe(
     from_first(lambda: _claim(run_dir, recipe, resume))
     log = _Log(recipe, run_dir)
     for stage in recipe.stages:
-        settings, inputs, seconds = from_first(partial(_prepare, stage, recipe, run_dir))
+        prepare = partial(_prepare, stage, recipe, run_dir, recording)
+        settings, inputs, seconds = from_first(prepare)
         if seconds is not None:
             log.stage(stage, "complete", seconds, cached=True)
             _say(say, f"{stage.name}: unchanged, not run again")
             continue
         _say(say, f"{stage.name}: {stage.kind}")
-        seconds = _run_stage(stage, recipe, run_dir, settings, inputs, log, resume)
+        seconds = _run_stage(stage, recipe, run_dir, settings, inputs, log, resume, recording)
         _say(say, f"{stage.name}: done in {seconds:.1f} s")
     log.finish()
     return from_first(lambda: write_report(run_dir))
@@ -81,9 +106,10 @@ def _say(say: Say, line: str) -> None:
         say(line)
 
 
-def stage_settings(stage: Stage, recipe: Recipe) -> dict[str, Any]:
+def stage_settings(stage: Stage, recipe: Recipe, recording: Recording = AS_USUAL) -> dict[str, Any]:
     """What config.json holds: everything besides its inputs that a stage's result follows from."""
-    return {"stage": stage.settings(), "seed": recipe.seed, "fairlead": code_version().version}
+    settings = {"stage": stage.settings(), "seed": recipe.seed, "fairlead": code_version().version}
+    return settings | (recording.settings() if stage.keeps_rollouts else {})
 
 
 def is_complete(stage: Stage, recipe: Recipe, run_dir: Path) -> bool:
@@ -95,11 +121,11 @@ def is_complete(stage: Stage, recipe: Recipe, run_dir: Path) -> bool:
 
 
 def _prepare(
-    stage: Stage, recipe: Recipe, run_dir: Path
+    stage: Stage, recipe: Recipe, run_dir: Path, recording: Recording = AS_USUAL
 ) -> tuple[dict[str, Any], Inputs, float | None]:
     """Settings and inputs of a stage, and the seconds it took where it need not run again."""
     inputs = make_inputs(run_dir, files=stage.files(), stages=stage.upstream())
-    settings = stage_settings(stage, recipe)
+    settings = stage_settings(stage, recipe, recording)
     try:
         manifest = read(run_dir / "stages" / stage.name)
     except DataError:
@@ -116,6 +142,7 @@ def _run_stage(
     inputs: Inputs,
     log: "_Log",
     resume: bool,
+    recording: Recording,
 ) -> float:
     folder = run_dir / "stages" / stage.name
     key = stage_key(settings, inputs)
@@ -129,7 +156,8 @@ def _run_stage(
     going_on = from_first(begin)
     log.stage(stage, "running", 0.0, cached=False)
     started, clock = datetime.now(UTC), time.monotonic()
-    context = Context(run_dir, folder, Seed(recipe.seed).child(stage.name), going_on)
+    seed = Seed(recipe.seed).child(stage.name)
+    context = Context(run_dir, folder, seed, going_on, recording.record, recording.replay)
     work = partial(stage.run, context)
     try:
         result = work() if _trains(stage) else from_first(work)

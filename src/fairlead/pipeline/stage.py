@@ -28,6 +28,10 @@ class Context:
     seed: Seed
     resume: bool
     """Go on from the stage's newest checkpoint."""
+    record: bool = False
+    """Keep what is sampled during training."""
+    replay: Path | None = None
+    """A run whose recorded samples are taken instead of sampling."""
 
     def path(self, reference: str) -> Path:
         """`@stage/file` as a path in the run; anything else as it stands."""
@@ -76,6 +80,8 @@ class Stage(BaseModel, ABC):
 
     file_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that name models or data: a stage (`@...`), a path or a hub name, or several."""
+    keeps_rollouts: ClassVar[bool] = False
+    """Whether it samples during training, so that its rollouts can be recorded and replayed."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """Name of the stage and of its folder."""

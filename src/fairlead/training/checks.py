@@ -133,7 +133,7 @@ def check_sane(step: int, metrics: dict[str, float], *, max_kl: float, kept: str
         TrainingError: a loss or gradient is not finite, or the KL exceeds its limit.
     """
     for name in ("loss/total", "train/gradient_norm"):
-        if not math.isfinite(metrics[name]):
+        if not math.isfinite(metrics.get(name, 0.0)):  # absent where an update was skipped
             raise TrainingError(
                 f"{name} is {metrics[name]} at step {step}",
                 where=f"step {step}",

@@ -88,10 +88,13 @@ def train(
         metrics: dict[str, float] = {}
         with run.logger(done) as logger:
             for index in range(done, source.steps):
+                if source.finished:
+                    break
                 step = source.step(index, run.ranks)
                 if index == 0:
                     run.check_start(step, require_eos, starts_at_reference)
                 metrics = run.step(index, step)
+                source.observe(metrics)
                 run.report(index + 1, metrics, logger)
         run.accelerator.wait_for_everyone()
         if run.accelerator.is_main_process:
@@ -200,6 +203,8 @@ class _Run:
         """One optimizer step; returns its metrics, reduced over all processes."""
         torch.manual_seed(self.seed.child("step", index).value)
         totals = totals_over(self.ranks, step.totals(), self.accelerator.device)
+        if not totals.tokens:
+            return self._reduced(step.metrics)
         if self.objective.has_statistics:
             totals = replace(totals, statistics=self._statistics(step))
         parts = [step.metrics]
@@ -245,7 +250,8 @@ class _Run:
         flat = [[float(metrics[n].total), float(metrics[n].count)] for n in names]
         sums = self._add(torch.tensor(flat, dtype=torch.float64))
         values = {n: Mean(*pair).value for n, pair in zip(names, sums.tolist(), strict=True)}
-        values["loss/total"] = float(sums[names.index("loss/total"), 0])
+        if "loss/total" in values:
+            values["loss/total"] = float(sums[names.index("loss/total"), 0])
         return values
 
     def _speed(self, totals: Totals) -> dict[str, float]:

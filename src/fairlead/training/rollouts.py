@@ -4,156 +4,76 @@
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownVariableType=false
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from fairlead.core.errors import ConfigError, TrainingError
+from fairlead.core.errors import ConfigError
 from fairlead.core.metrics import Mean
-from fairlead.core.seeds import Seed
 from fairlead.data.batches import microbatches, pack
-from fairlead.data.chat import ChatFormat, Ids, Item
-from fairlead.functional.advantages import generalised_advantages, shaped_rewards
+from fairlead.data.chat import Item
 from fairlead.functional.kl import adaptive_kl_coefficient, k3
-from fairlead.functional.reductions import whiten
-from fairlead.generation.sampling import Engine, Rollout, Sampling
-from fairlead.models.policy import Policy
+from fairlead.functional.lagrangian import log_space_multiplier
+from fairlead.functional.lengths import overlong_penalty
 from fairlead.objectives.base import Need
 from fairlead.objectives.batch import RolloutBatch
-from fairlead.records import Prompt
-from fairlead.rewards.base import Reply, RewardSource
+from fairlead.training.collecting import Collector, Experience, padded
+from fairlead.training.credit import Credit, Sampled
+from fairlead.training.recording import Recorder
+from fairlead.training.rollout_config import RolloutConfig
 from fairlead.training.source import Ranks, Step
 
-
-class KLControl(BaseModel):
-    """The penalty that keeps the policy near its reference."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    coefficient: NonNegativeFloat = 0.05
-    """Reward taken per nat of log-ratio, at each token (at the start, where it adapts)."""
-    target: PositiveFloat | None = None
-    """Sequence KL in nats that the coefficient is steered to; None keeps it fixed."""
-    horizon: PositiveInt = 10_000
-    """Replies over which the coefficient may change by a factor (Ziegler et al. 2019)."""
-
-
-class RolloutConfig(BaseModel):
-    """How replies are sampled and credited."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    prompts: PositiveInt = 64
-    """Prompts per rollout batch, over all processes."""
-    samples: PositiveInt = 1
-    """Replies per prompt."""
-    iterations: PositiveInt = 50
-    """Rollout batches in the run."""
-    epochs: PositiveInt = 4
-    """Passes over each rollout batch."""
-    minibatches: PositiveInt = 1
-    """Optimizer steps per pass."""
-    sampling: Sampling = Sampling(max_new_tokens=64)
-    """How replies are sampled."""
-    kl: KLControl = KLControl()
-    """The penalty that keeps the policy near its reference."""
-    gamma: float = Field(default=1.0, gt=0, le=1)
-    """Discount per token."""
-    lam: float = Field(default=0.95, ge=0, le=1)
-    """Trace decay of generalised advantage estimation."""
-    whiten_advantages: bool = True
-    """Advantages get mean 0 and variance 1 over the whole rollout batch."""
-    whiten_rewards: bool = False
-    """Token rewards are scaled to variance 1, their mean kept."""
-    reward_clip: PositiveFloat | None = None
-    """Scores are held within plus and minus this."""
-    missing_eos_penalty: NonNegativeFloat = 1.0
-    """Taken from the score of a reply that does not end."""
-    pretraining_ratio: NonNegativeFloat = 0.0
-    """Pretraining examples mixed in per reply (PPO-ptx; InstructGPT used 8)."""
-    sampler_gap: PositiveFloat = 0.02
-    """Largest mean distance of sampler and trainer log-probabilities, in nats per token."""
+TABLES = (
+    "old_logps",
+    "old_values",
+    "old_cost_values",
+    "advantages",
+    "returns",
+    "cost_returns",
+    "reference",
+    "macros",
+)
 
 
 @dataclass(frozen=True)
 class Credited:
-    """The sampled replies of one prompt with their per-token credit."""
+    """The sampled replies of one prompt, and per token what the objective will be told."""
 
     item: Item
-    old_logps: Tensor
-    old_values: Tensor
-    advantages: Tensor
-    returns: Tensor
-
-    @property
-    def tokens(self) -> int:
-        """Tokens it takes up in a pack."""
-        return self.item.tokens
+    rows: dict[str, Tensor]
 
 
-class RolloutSource:
-    """Samples from the policy it trains, and yields minibatches of what it sampled.
+class Online(ABC):
+    """What the sources that sample while training share: rounds, the reference, early ends.
 
     Args:
-        policy: the policy in training, with a value head.
-        reference: what the KL is measured to; None for a peft policy without its adapters.
-        engine: samples with the policy's present weights.
-        reward: scores replies.
-        prompts: tokenised prompts, (index into `records`, tokens).
-        records: the prompts themselves, for reward sources that read text.
-        config: how to sample and credit.
+        collector: samples and scores.
         microbatch_tokens: tokens computed at once.
-        seed: order of prompts and sampling.
-        pretraining: examples mixed in for PPO-ptx.
-
-    Raises:
-        ConfigError: there is pretraining text without a ratio, or a ratio without text.
+        recorder: keeps or brings back rollouts.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        reference: Policy | None,
-        engine: Engine,
-        reward: RewardSource,
-        prompts: Sequence[tuple[int, Ids]],
-        records: Sequence[Prompt],
-        config: RolloutConfig,
-        microbatch_tokens: int,
-        seed: Seed,
-        pretraining: Sequence[Item] = (),
-    ) -> None:
-        if bool(pretraining) != bool(config.pretraining_ratio):
-            raise ConfigError(
-                "pretraining text and pretraining_ratio belong together",
-                expected="both, or neither",
-                got=f"{len(pretraining)} examples, pretraining_ratio {config.pretraining_ratio}",
-                remedy="set rollouts.pretraining_ratio above 0 and name the data in pretraining, "
-                "or leave both out",
-            )
-        self.policy = policy
-        self.reference = reference
-        self.engine = engine
-        self.reward = reward
-        self.prompts = prompts
-        self.records = records
-        self.config = config
-        self.microbatch_tokens = microbatch_tokens
-        self.seed = seed
-        self.pretraining = pretraining
-        self.chat = ChatFormat(policy.tokenizer)
-        self.kl_coefficient = config.kl.coefficient
-        self.temperature = config.sampling.temperature or 1.0
+    def __init__(self, collector: Collector, recorder: Recorder | None = None) -> None:
+        self.collector = collector
+        self.policy = collector.policy
+        self.reward = collector.reward
+        self.config: RolloutConfig = collector.config
+        self.seed = collector.seed
+        self.microbatch_tokens = collector.microbatch_tokens
+        self.recorder = recorder
+        self.finished = False
         self._iteration = -1
-        self._credited: list[Credited] = []
+        self._stopped = False
         self._metrics: dict[str, Mean] = {}
+
+    @abstractmethod
+    def step(self, index: int, ranks: Ranks) -> Step:
+        """A minibatch of what is in hand; a new rollout batch is sampled when one is due."""
 
     @property
     def _updates(self) -> int:
@@ -165,36 +85,69 @@ class RolloutSource:
         return self.config.iterations * self._updates
 
     def between(self, index: int) -> bool:
-        """True where a new rollout batch begins."""
-        return index % self._updates == 0
+        """True where a new rollout batch begins, and the reference is one that can be found."""
+        iteration, update = divmod(index, self._updates)
+        return update == 0 and iteration % (self.config.sync_reference or 1) == 0
 
     def state(self) -> dict[str, Any]:
-        """The KL coefficient: all else follows from the seed and the weights."""
-        return {"kl_coefficient": self.kl_coefficient}
+        """Whether the run is over; all else follows from the seed and the weights."""
+        return {"finished": self.finished}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Puts the KL coefficient back."""
-        self.kl_coefficient = state["kl_coefficient"]
+        """Puts a state back; where the reference moves along, it is the policy as restored."""
+        self.finished = state["finished"]
+        if self.config.sync_reference:
+            self._sync()
 
-    def step(self, index: int, ranks: Ranks) -> Step:
-        """A minibatch of the present rollout batch; a new batch is sampled when one is due."""
-        self._check_share(ranks)
+    def observe(self, metrics: dict[str, float]) -> None:
+        """Learns what the last update did, to stop where the policy has moved too far."""
+        bound = self.config.stop_update_kl
+        if bound is not None and metrics.get("policy/kl_old_k3", 0.0) > bound:
+            self._stopped = True
+        if self.config.stop_kl is not None and metrics.get("policy/kl_k1", 0) > self.config.stop_kl:
+            self.finished = True
+
+    def _fresh(self, iteration: int) -> bool:
+        """Whether a new rollout batch is due; readies the reference for it."""
+        if iteration == self._iteration:
+            return False
+        self._iteration, self._stopped = iteration, False
+        every = self.config.sync_reference
+        if every and iteration and iteration % every == 0:
+            self._sync()
+        return True
+
+    def _sync(self) -> None:
+        """The reference becomes the present policy."""
+        reference = self.collector.reference
+        if reference is None:
+            raise ConfigError(
+                "adapters have no reference that could move along",
+                where="rollouts.sync_reference",
+                remedy="leave sync_reference out, or train all weights",
+            )
+        reference.model.load_state_dict(self.policy.model.state_dict())
+
+    def _collected(self, iteration: int, ranks: Ranks, needs: frozenset[Need]) -> Experience:
+        """The rollout batch of an iteration, from the sampler or from a recording."""
+        collector, recorder = self.collector, self.recorder
+        if recorder is not None and recorder.replays:
+            experience, metrics = recorder.replayed(collector, iteration, ranks), {}
+        else:
+            experience, metrics = collector.sample(iteration, ranks)
+        experience = collector.enrich(experience, needs)
+        self._metrics = metrics
+        if recorder is None or not recorder.replays:
+            self._metrics["rollout/sampler_gap"] = collector.check_sampler(experience)
+        return experience
+
+    def _minibatch(self, groups: Sequence[Any], index: int, ranks: Ranks) -> list[Any]:
+        """This process's groups for one update: every epoch shuffles anew."""
         iteration, update = divmod(index, self._updates)
-        fresh = iteration != self._iteration
-        if fresh:
-            self._collect(iteration, ranks)
-            self._iteration = iteration
         epoch, place = divmod(update, self.config.minibatches)
         order = self.seed.child("minibatches", iteration, epoch, ranks.index).numpy()
-        shuffled = order.permutation(len(self._credited))
-        mine = [self._credited[i] for i in shuffled[place :: self.config.minibatches]]
-        batches = [
-            _rollout_batch(group, self.temperature)
-            for group in _packs(mine, self.microbatch_tokens)
-        ]
-        mixed = self._mixed_in(index, ranks, sum(len(c.item.responses) for c in mine))
-        batches += [_pretraining_batch(group) for group in mixed]
-        return Step(batches, self._metrics if fresh else {})
+        shuffled = order.permutation(len(groups))
+        return [groups[i] for i in shuffled[place :: self.config.minibatches]]
 
     def _check_share(self, ranks: Ranks) -> None:
         if self.config.prompts // ranks.count < self.config.minibatches:
@@ -206,119 +159,185 @@ class RolloutSource:
                 remedy="raise rollouts.prompts or lower rollouts.minibatches",
             )
 
+
+class RolloutSource(Online):
+    """Samples from the policy it trains, and yields minibatches of what it sampled.
+
+    Args:
+        collector: samples and scores.
+        needs: what the objective needs of policy and reference.
+        pretraining: examples of other text mixed in.
+        recorder: keeps or brings back rollouts.
+
+    Raises:
+        ConfigError: settings contradict each other.
+    """
+
+    def __init__(
+        self,
+        collector: Collector,
+        *,
+        needs: frozenset[Need],
+        pretraining: Sequence[Item] = (),
+        recorder: Recorder | None = None,
+    ) -> None:
+        super().__init__(collector, recorder)
+        _check(self.config, collector, pretraining)
+        self.pretraining = pretraining
+        # The KL to the reference is watched whether or not it is part of the loss or the reward.
+        self.needs = (needs | self.config.credit.needs | {Need.REFERENCE}) - {Need.ENTROPY}
+        self.kl_coefficient = self.config.kl.coefficient
+        limit = self.config.cost
+        self.multiplier = 0.0 if limit is None else limit.initial
+        self._costs: deque[float] = deque(maxlen=limit.window if limit else 1)
+        self._credited: list[Credited] = []
+
+    def state(self) -> dict[str, Any]:
+        """The coefficients that adapt; all else follows from the seed and the weights."""
+        adapting = {
+            "kl_coefficient": self.kl_coefficient,
+            "multiplier": self.multiplier,
+            "costs": list(self._costs),
+        }
+        return super().state() | adapting
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Puts the coefficients back."""
+        super().restore(state)
+        self.kl_coefficient = state["kl_coefficient"]
+        self.multiplier = state["multiplier"]
+        self._costs.clear()
+        self._costs.extend(state["costs"])
+
+    def step(self, index: int, ranks: Ranks) -> Step:
+        """A minibatch of the present rollout batch; a new batch is sampled when one is due."""
+        self._check_share(ranks)
+        iteration = index // self._updates
+        fresh = self._fresh(iteration)
+        if fresh:
+            self._collect(iteration, ranks)
+        if self._stopped:
+            return Step([], {"rollout/skipped_updates": Mean(1.0, 1.0)})
+        mine = self._minibatch(self._credited, index, ranks)
+        batches = [self._batch(group) for group in _packs(mine, self.microbatch_tokens)]
+        mixed = self._mixed_in(index, ranks, sum(len(c.item.responses) for c in mine))
+        batches += [_pretraining_batch(group, batches[0]) for group in mixed]
+        return Step(batches, self._metrics if fresh else {})
+
     def _collect(self, iteration: int, ranks: Ranks) -> None:
         """Samples, scores and credits the rollout batch of one iteration."""
-        mine = ranks.share(self._chosen(iteration))
-        seed = self.seed.child("sample", iteration, ranks.index)
-        rollouts = self.engine.sample(
-            [ids for _, ids in mine], self.config.sampling, n=self.config.samples, seed=seed
+        experience = self._collected(iteration, ranks, self.needs)
+        self._move_multiplier(experience, ranks)
+        sampled = self._sampled(experience, ranks)
+        credit = self.config.credit(sampled)
+        advantages = credit.advantages * self._importance(experience, sampled)
+        self._credited = _credited(experience, sampled, replace(credit, advantages=advantages))
+        self._report(experience, sampled, credit)
+        self._adapt(sampled, ranks)
+        if self.recorder is not None:
+            self.recorder.keep(iteration, ranks, experience, self._credited)
+
+    def _sampled(self, experience: Experience, ranks: Ranks) -> Sampled:
+        """What the credit rule sees."""
+        mask = experience.mask
+        logp = padded(experience.logps, mask)
+        tokens = [torch.tensor(r.tokens) for r in experience.rollouts]
+        return Sampled(
+            scores=self._final(experience, mask.sum(1)),
+            mask=mask,
+            logp=logp,
+            reference=padded(experience.reference, mask) if experience.reference else logp,
+            values=padded(experience.values, mask),
+            cost_values=padded(experience.cost_values, mask),
+            costs=experience.costs,
+            token_rewards=padded(experience.scored.token_rewards, mask),
+            group=experience.group,
+            tokens=pad_sequence(tokens, batch_first=True),
+            kl_coefficient=self.kl_coefficient,
+            multiplier=self.multiplier,
+            over_ranks=ranks.add,
         )
-        items = _grouped(rollouts, [ids for _, ids in mine])
-        scored = [self._reply(self.records[mine[r.prompt_index][0]], r) for r in rollouts]
-        scores = self.reward.score(scored).values
-        logps, values = self._score(self.policy, items, values=True)
-        self._check_sampler(rollouts, logps)
-        with self.policy.as_reference() if self.reference is None else nullcontext():
-            ref_logps, _ = self._score(self.reference or self.policy, items, values=False)
-        ended = torch.tensor([r.finish == "eos" for r in rollouts])
-        self._credit(items, scores, ended, logps, ref_logps, values, ranks)
 
-    def _chosen(self, iteration: int) -> list[tuple[int, Ids]]:
-        """The prompts of an iteration: a seeded order that starts anew when all were used."""
-        count = len(self.prompts)
-        chosen: list[tuple[int, Ids]] = []
-        for position in range(
-            iteration * self.config.prompts, (iteration + 1) * self.config.prompts
-        ):
-            epoch, place = divmod(position, count)
-            if place == 0 or not chosen:
-                order = self.seed.child("prompts", epoch).numpy().permutation(count)
-            chosen.append(self.prompts[order[place]])  # pyright: ignore[reportPossiblyUnboundVariable]
-        return chosen
-
-    def _reply(self, prompt: Prompt, rollout: Rollout) -> Reply:
-        return Reply(prompt, rollout.prompt, rollout.tokens, self.chat.text(rollout.tokens))
-
-    @torch.no_grad()
-    def _score(
-        self, policy: Policy, items: Sequence[Item], *, values: bool
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Per reply, in order: log-probabilities and values of its tokens."""
-        needs = frozenset({Need.LOGPS, Need.VALUES} if values else {Need.LOGPS})
-        logps: dict[int, list[Tensor]] = {}
-        heads: dict[int, list[Tensor]] = {}
-        for group in microbatches(items, self.microbatch_tokens):
-            packed = pack(group, temperature=self.temperature).to(policy.device)
-            scores = policy(packed, needs)
-            sizes = [len(response) for item in group for response in item.responses]
-            parts = iter(scores.logps.cpu().split(sizes))
-            value_parts = iter(scores.values.cpu().split(sizes) if values else [])
-            for item in group:
-                logps[item.record] = [next(parts) for _ in item.responses]
-                heads[item.record] = [next(value_parts) for _ in item.responses] if values else []
-        in_order = range(len(items))
-        return [t for i in in_order for t in logps[i]], [t for i in in_order for t in heads[i]]
-
-    def _check_sampler(self, rollouts: Sequence[Rollout], logps: Sequence[Tensor]) -> None:
-        """The sampler must give its tokens the log-probabilities that the trainer gives them."""
-        sampled = torch.cat([torch.tensor(r.logps) for r in rollouts])
-        gap = (sampled - torch.cat(list(logps))).abs()
-        truncated = self.config.sampling.top_p < 1 or self.config.sampling.top_k > 0
-        self._metrics = {"rollout/sampler_gap": Mean(gap.sum(), gap.numel())}
-        if not truncated and not float(gap.mean()) <= self.config.sampler_gap:
-            raise TrainingError(
-                "the sampler does not sample from the policy that is trained",
-                expected=f"log-probabilities within {self.config.sampler_gap} nats per token",
-                got=f"{float(gap.mean()):.3g}",
-                remedy="check that the sampler has the present weights, temperature and precision",
-            )
-
-    def _credit(
-        self,
-        items: Sequence[Item],
-        scores: Tensor,
-        ended: Tensor,
-        logps: Sequence[Tensor],
-        ref_logps: Sequence[Tensor],
-        values: Sequence[Tensor],
-        ranks: Ranks,
-    ) -> None:
-        """Turns scores into per-token advantages and returns, and reports on the batch."""
+    def _final(self, experience: Experience, lengths: Tensor) -> Tensor:
+        """Scores as they are optimised: clipped, and less the penalties on their form."""
         config = self.config
-        mask = pad_sequence([torch.ones(len(x), dtype=torch.bool) for x in logps], batch_first=True)
-        logp, ref, value = (
-            pad_sequence(list(x), batch_first=True) for x in (logps, ref_logps, values)
-        )
         clip = config.reward_clip or float("inf")
-        final = scores.clamp(-clip, clip) - config.missing_eos_penalty * ~ended
-        rewards = shaped_rewards(final, logp, ref, mask, kl_coefficient=self.kl_coefficient)
-        if config.whiten_rewards:
-            rewards = whiten(rewards, mask, shift_mean=False, over_ranks=ranks.add)
-        advantages, returns = generalised_advantages(
-            rewards, value, mask, gamma=config.gamma, lam=config.lam
+        final = experience.scored.values.clamp(-clip, clip)
+        final = final - config.missing_eos_penalty * ~experience.ended
+        if config.overlong is None:
+            return final
+        limit = config.sampling.max_new_tokens
+        overlong = config.overlong
+        return final + overlong_penalty(
+            lengths, limit=limit, buffer=overlong.buffer, factor=overlong.factor
         )
-        if config.whiten_advantages:
-            advantages = whiten(advantages, mask, over_ranks=ranks.add)
-        self._credited = _credited(items, mask, logp, value, advantages, returns)
-        kl = torch.where(mask, logp - ref, 0.0).sum(1)
-        self._metrics |= {
-            "reward/score": Mean(scores.sum(), len(scores)),
-            "reward/shaped": Mean(rewards.sum(), len(scores)),
-            "policy/kl_k1": Mean(kl.sum(), len(kl)),
-            "policy/kl_k3": Mean(torch.where(mask, k3(logp, ref), 0.0).sum(), len(kl)),
-            "policy/kl_coefficient": Mean(self.kl_coefficient * len(kl), len(kl)),
-            "rollout/length": Mean(mask.sum(), len(kl)),
-            "rollout/eos_rate": Mean(ended.sum(), len(ended)),
-            "value/error_before": Mean(
-                torch.where(mask, value - returns, 0.0).square().sum(), mask.sum()
-            ),
-        }
-        self._adapt(kl, ranks)
 
-    def _adapt(self, kl: Tensor, ranks: Ranks) -> None:
+    def _importance(self, experience: Experience, sampled: Sampled) -> Tensor:
+        """Weights of the credit where the sampler is not quite the trainer; 1 as a rule."""
+        settings = self.config.importance
+        if settings is None:
+            return torch.ones_like(sampled.logp)
+        sampler = padded([torch.tensor(r.logps) for r in experience.rollouts], sampled.mask)
+        gap = torch.where(sampled.mask, sampled.logp - sampler, 0.0)
+        if settings.level == "sequence":
+            gap = gap.sum(1, keepdim=True).expand_as(gap)
+        weights = gap.exp().clamp(max=settings.cap)
+        over = torch.where(sampled.mask, (gap.exp() > settings.cap).float(), 0.0)
+        self._metrics["rollout/importance_capped"] = Mean(over.sum(), sampled.mask.sum())
+        return weights
+
+    def _move_multiplier(self, experience: Experience, ranks: Ranks) -> None:
+        """The multiplier follows the mean cost of recent replies, before credit is assigned."""
+        limit = self.config.cost
+        if limit is None or experience.costs is None:
+            return
+        costs = experience.costs
+        sums = torch.tensor([float(costs.sum()), float(len(costs))], dtype=torch.float64)
+        total, count = ranks.add(sums).tolist()
+        # One entry per reply, so that the window is in replies whatever the batch size.
+        self._costs.extend([total / count] * int(count))
+        mean = sum(self._costs) / len(self._costs)
+        self.multiplier = log_space_multiplier(
+            self.multiplier, mean, limit=limit.limit, rate=limit.rate, maximum=limit.maximum
+        )
+        self._metrics |= {
+            "reward/cost": Mean(costs.sum(), len(costs)),
+            "reward/cost_over_limit": Mean((costs > limit.limit).sum(), len(costs)),
+            "reward/cost_recent": Mean(mean * len(costs), len(costs)),
+            "policy/multiplier": Mean(self.multiplier * len(costs), len(costs)),
+        }
+
+    def _report(self, experience: Experience, sampled: Sampled, credit: Credit) -> None:
+        """What the rollout batch was like."""
+        mask, scores = sampled.mask, experience.scored.values
+        count = len(scores)
+        kl = torch.where(mask, sampled.logp - sampled.reference, 0.0).sum(1)
+        kl3 = torch.where(mask, k3(sampled.logp, sampled.reference), 0.0)
+        self._metrics |= credit.metrics
+        self._metrics |= {
+            f"reward/{name}": Mean(part.sum(), count)
+            for name, part in experience.scored.parts.items()
+        }
+        self._metrics |= {
+            "reward/score": Mean(scores.sum(), count),
+            "reward/score_squared": Mean(scores.square().sum(), count),
+            "reward/final": Mean(sampled.scores.sum(), count),
+            "policy/kl_k1": Mean(kl.sum(), count),
+            "policy/kl_k3": Mean(kl3.sum(), count),
+            "policy/kl_coefficient": Mean(self.kl_coefficient * count, count),
+            "rollout/length": Mean(mask.sum(), count),
+            "rollout/eos_rate": Mean(experience.ended.sum(), count),
+        }
+        if experience.values:
+            error = torch.where(mask, sampled.values - credit.returns, 0.0)
+            self._metrics["value/error_before"] = Mean(error.square().sum(), mask.sum())
+
+    def _adapt(self, sampled: Sampled, ranks: Ranks) -> None:
         if self.config.kl.target is None:
             return
-        total, count = ranks.add(torch.tensor([float(kl.sum()), float(len(kl))]).double()).tolist()
+        kl = torch.where(sampled.mask, sampled.logp - sampled.reference, 0.0).sum(1)
+        sums = torch.tensor([float(kl.sum()), float(len(kl))], dtype=torch.float64)
+        total, count = ranks.add(sums).tolist()
         self.kl_coefficient = adaptive_kl_coefficient(
             self.kl_coefficient,
             total / count,
@@ -327,8 +346,19 @@ class RolloutSource:
             horizon=self.config.kl.horizon,
         )
 
+    def _batch(self, group: Sequence[Credited]) -> RolloutBatch:
+        packed = pack([c.item for c in group], temperature=self.collector.temperature)
+        rows = {name: torch.cat([c.rows[name] for c in group]) for name in TABLES}
+        rows["macros"] = torch.cat(list(_numbered(group)))
+        return RolloutBatch(
+            packed=packed,
+            pretraining=torch.zeros(packed.rows.shape[0], dtype=torch.bool),
+            budget=self.config.sampling.max_new_tokens,
+            **rows,
+        )
+
     def _mixed_in(self, index: int, ranks: Ranks, replies: int) -> list[list[Item]]:
-        """Pretraining examples for this step, in packs."""
+        """Examples of other text for this step, in packs."""
         count = round(self.config.pretraining_ratio * replies)
         if not count:
             return []
@@ -337,26 +367,70 @@ class RolloutSource:
         return microbatches([self.pretraining[i] for i in chosen], self.microbatch_tokens)
 
 
-def _grouped(rollouts: Sequence[Rollout], prompts: Sequence[Ids]) -> list[Item]:
-    """One item per prompt, holding all its sampled replies."""
-    replies: list[list[Ids]] = [[] for _ in prompts]
-    for rollout in rollouts:
-        replies[rollout.prompt_index].append(rollout.tokens)
-    return [
-        Item(prompt, tuple(own), (0,) * len(own), index)
-        for index, (prompt, own) in enumerate(zip(prompts, replies, strict=True))
-    ]
+def _check(config: RolloutConfig, collector: Collector, pretraining: Sequence[Item]) -> None:
+    """Refuses settings that contradict each other."""
+    if bool(pretraining) != bool(config.pretraining_ratio):
+        raise ConfigError(
+            "pretraining text and pretraining_ratio belong together",
+            expected="both, or neither",
+            got=f"{len(pretraining)} examples, pretraining_ratio {config.pretraining_ratio}",
+            remedy="set rollouts.pretraining_ratio above 0 and name the data in pretraining, "
+            "or leave both out",
+        )
+    if (collector.cost is None) != (config.cost is None):
+        raise ConfigError(
+            "a cost model and a limit on its cost belong together",
+            expected="both, or neither",
+            got=f"cost model {collector.cost and collector.cost.name}, rollouts.cost {config.cost}",
+            remedy="name the cost model in cost and the limit in rollouts.cost",
+        )
+    if config.dynamic_sampling is not None and config.samples < 2:
+        raise ConfigError(
+            "a single reply cannot tell whether a prompt's replies differ in worth",
+            where="rollouts.samples",
+            expected="at least 2",
+            got=str(config.samples),
+            remedy="set rollouts.samples to 4 or more",
+        )
 
 
-def _credited(items: Sequence[Item], mask: Tensor, *tables: Tensor) -> list[Credited]:
-    """Cuts [reply, token] tables into the unpadded rows of each item."""
+def _credited(experience: Experience, sampled: Sampled, credit: Credit) -> list[Credited]:
+    """Cuts [reply, token] tables into the unpadded rows of each prompt's replies."""
+    mask = sampled.mask
+    nothing = torch.zeros_like(sampled.logp)
+    tables = {
+        "old_logps": sampled.logp,
+        "old_values": sampled.values,
+        "old_cost_values": nothing if sampled.cost_values is None else sampled.cost_values,
+        "advantages": credit.advantages,
+        "returns": credit.returns,
+        "cost_returns": nothing if credit.cost_returns is None else credit.cost_returns,
+        "reference": sampled.reference,
+        "macros": _places(mask) if credit.macros is None else credit.macros,
+    }
     credited: list[Credited] = []
     first = 0
-    for item in items:
+    for item in experience.items:
         own = slice(first, first + len(item.responses))
-        credited.append(Credited(item, *(table[own][mask[own]] for table in tables)))
+        rows = {name: table[own][mask[own]] for name, table in tables.items()}
+        credited.append(Credited(item, rows))
         first = own.stop
     return credited
+
+
+def _places(mask: Tensor) -> Tensor:
+    """Every token a macro action of its own."""
+    return torch.arange(mask.shape[1]).expand_as(mask)
+
+
+def _numbered(group: Sequence[Credited]) -> Iterator[Tensor]:
+    """Macro actions counted on from reply to reply, so that no two share a number."""
+    first = 0
+    for credited in group:
+        sizes = [len(response) for response in credited.item.responses]
+        for own in credited.rows["macros"].split(sizes):
+            yield own + first
+            first += int(own[-1]) + 1
 
 
 def _packs(credited: Sequence[Credited], tokens: int) -> list[list[Credited]]:
@@ -365,21 +439,15 @@ def _packs(credited: Sequence[Credited], tokens: int) -> list[list[Credited]]:
     return [[by_record[item.record] for item in group] for group in groups]
 
 
-def _rollout_batch(group: Sequence[Credited], temperature: float) -> RolloutBatch:
-    packed = pack([c.item for c in group], temperature=temperature)
-    rows = packed.rows.shape[0]
+def _pretraining_batch(items: Sequence[Item], like: RolloutBatch) -> RolloutBatch:
+    packed = pack(items)
+    count = packed.rows.shape[0]
+    nothing = torch.zeros(count)
+    rows = {name: nothing for name in TABLES if name != "macros"}
     return RolloutBatch(
         packed=packed,
-        old_logps=torch.cat([c.old_logps for c in group]),
-        advantages=torch.cat([c.advantages for c in group]),
-        returns=torch.cat([c.returns for c in group]),
-        old_values=torch.cat([c.old_values for c in group]),
-        pretraining=torch.zeros(rows, dtype=torch.bool),
+        pretraining=torch.ones(count, dtype=torch.bool),
+        macros=torch.zeros(count, dtype=torch.long),
+        budget=like.budget,
+        **rows,
     )
-
-
-def _pretraining_batch(items: Sequence[Item]) -> RolloutBatch:
-    packed = pack(items)
-    nothing = torch.zeros(packed.rows.shape[0])
-    everything = torch.ones(packed.rows.shape[0], dtype=torch.bool)
-    return RolloutBatch(packed, nothing, nothing, nothing, nothing, everything)

@@ -58,6 +58,15 @@ class Source(Protocol):
         """The work of step `index`; equal calls give equal steps."""
         ...
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run may end before its last step."""
+        ...
+
+    def observe(self, metrics: dict[str, float]) -> None:
+        """Gets the metrics of each step, reduced over all processes."""
+        ...
+
     def between(self, index: int) -> bool:
         """Whether a checkpoint may be taken before step `index`: nothing half-used is in hand."""
         ...
@@ -143,6 +152,14 @@ class DatasetSource:
                 got=f"{smallest} ({len(self.items)} examples in batches of {self.batch_size})",
                 remedy="choose another batch_size, or use fewer processes",
             )
+
+    @property
+    def finished(self) -> bool:
+        """Never before the last step."""
+        return False
+
+    def observe(self, metrics: dict[str, float]) -> None:
+        """Nothing depends on how training goes."""
 
     def between(self, index: int) -> bool:
         """Always: a data set has no state."""

@@ -7,9 +7,9 @@ from pydantic import Field
 from fairlead.pipeline.stages.dpo import DPOStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
 from fairlead.pipeline.stages.label import LabelStage
-from fairlead.pipeline.stages.ppo import PPOStage
 from fairlead.pipeline.stages.records import RecordsStage
 from fairlead.pipeline.stages.reward import RewardStage
+from fairlead.pipeline.stages.rl import RLStage
 from fairlead.pipeline.stages.sft import SFTStage
 from fairlead.pipeline.stages.testbed import TestbedStage
 
@@ -20,7 +20,7 @@ AnyStage = Annotated[
     | LabelStage
     | RewardStage
     | DPOStage
-    | PPOStage
+    | RLStage
     | EvaluateStage,
     Field(discriminator="kind"),
 ]
@@ -30,7 +30,7 @@ __all__ = [
     "DPOStage",
     "EvaluateStage",
     "LabelStage",
-    "PPOStage",
+    "RLStage",
     "RecordsStage",
     "RewardStage",
     "SFTStage",
