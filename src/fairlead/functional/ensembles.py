@@ -53,9 +53,7 @@ def spread(
 
 def most_sceptical(scores: Float[Tensor, "member reply"]) -> Int[Tensor, " reply"]:
     """The member that gives each reply its lowest score; the first of several."""
-    # argmin may take any of several equal ones.
-    lowest = (scores == scores.amin(0)).to(torch.int64)
-    return lowest.argmax(0)
+    return scores.argmin(0)
 
 
 def disagreement(
@@ -66,16 +64,22 @@ def disagreement(
     A tie stands half-way between the two orders. 0 where every member ranks the reply alike, at
     most 1; 0 too for one member, and for a reply that is alone in its group.
     """
-    members = len(scores)
-    above = (scores[:, :, None] > scores[:, None, :]).to(scores.dtype)
-    level = (scores[:, :, None] == scores[:, None, :]).to(scores.dtype)
-    votes = (above + 0.5 * level).sum(0)
-    # Of the members' ordered pairs, the share in which one says "above" and the other "below".
-    split = 2 * votes * (members - votes) / max(members * (members - 1), 1)
-    itself = torch.eye(len(group), dtype=torch.bool, device=group.device)
-    rivals = (group[:, None] == group[None, :]) & ~itself
-    met = rivals.sum(1).clamp(min=1)
-    return torch.where(rivals & (members > 1), split, 0.0).sum(1) / met
+    shares = torch.zeros_like(scores[0])
+    if len(scores) > 1:
+        for own in (group == g for g in range(int(group.max()) + 1)):
+            shares[own] = _split_votes(scores[:, own])
+    return shares
+
+
+def _split_votes(scores: Float[Tensor, "member reply"]) -> Float[Tensor, " reply"]:
+    """Mean over rivals of the share of pairs of members that order the two differently."""
+    members, replies = scores.shape
+    above = (scores[:, :, None] > scores[:, None, :]).sum(0).to(scores.dtype)
+    below = above.T
+    level = members - above - below
+    opposed = above * below + 0.5 * level * (above + below)
+    split = opposed / (members * (members - 1) / 2)
+    return split.fill_diagonal_(0.0).sum(1) / max(replies - 1, 1)
 
 
 def correlations(scores: Float[Tensor, "member reply"]) -> Float[Tensor, "member member"]:
