@@ -25,6 +25,19 @@ def k3(logp: Float[Tensor, "*n"], ref_logp: Float[Tensor, "*n"]) -> Float[Tensor
     return torch.expm1(-d) + d
 
 
+def weighted_k3(
+    logp: Float[Tensor, "*n"], ref_logp: Float[Tensor, "*n"], old_logp: Float[Tensor, "*n"]
+) -> Float[Tensor, "*n"]:
+    """`k3` times the ratio to the policy that sampled, for a KL in the loss.
+
+    Unbiased whatever sampled, and so is its gradient: that of KL(policy || reference). `k3` alone
+    has, even where the policy itself sampled, the gradient of KL(reference || policy). Written as
+    exp(ref - old) + ratio * (d - 1), where nothing grows with exp(-d).
+    """
+    d = logp - ref_logp
+    return torch.exp(ref_logp - old_logp) + torch.exp(logp - old_logp) * (d - 1)
+
+
 def adaptive_kl_coefficient(
     coefficient: float, observed: float, *, target: float, episodes: int, horizon: int
 ) -> float:

@@ -4,7 +4,7 @@ Schulman et al. 2017, arXiv:1707.06347, eq. 7 and 9; with pretraining text mixed
 Ouyang et al. 2022, arXiv:2203.02155, eq. 2.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -42,6 +42,29 @@ def ppo_value_loss(
     return Clipped(0.5 * torch.maximum(free, bounded), bounded > free)
 
 
+def critic_loss(
+    values: Float[Tensor, " row"],
+    old_values: Float[Tensor, " row"],
+    returns: Float[Tensor, " row"],
+    batch: RolloutBatch,
+    *,
+    clip: float,
+) -> tuple[Float[Tensor, ""], dict[str, Mean]]:
+    """Sum of the value losses over reply tokens, and how well the critic predicts."""
+    reply = ~batch.pretraining
+    values, old_values, returns = values[reply], old_values[reply], returns[reply]
+    value = ppo_value_loss(values, old_values, returns, clip=clip)
+    with torch.no_grad():
+        metrics = {
+            "loss/value": average(value.loss),
+            "value/mean": average(values),
+            "value/clip_fraction": average(value.clipped.to(values.dtype)),
+            "value/return": average(returns),
+            "value/error_squared": average((values - returns).square()),
+        }
+    return value.loss.sum(), metrics
+
+
 class PPO(RolloutObjective):
     """Clipped policy and value losses over the reply tokens.
 
@@ -60,6 +83,7 @@ class PPO(RolloutObjective):
         "one reply per prompt is enough."
     )
     needs: ClassVar[frozenset[Need]] = RolloutObjective.needs | {Need.VALUES}
+    rollouts: ClassVar[dict[str, Any]] = {"credit": {"kind": "gae"}}
 
     kind: Literal["ppo"] = "ppo"
     clip_low: PositiveFloat = 0.2
@@ -84,17 +108,10 @@ class PPO(RolloutObjective):
             clip_low=self.clip_low,
             clip_high=self.clip_high,
         )
-        values, returns = scores.values[reply], batch.returns[reply]
-        value = ppo_value_loss(values, batch.old_values[reply], returns, clip=self.value_clip)
-        loss = (policy.loss.sum() + self.value_coefficient * value.loss.sum()) / totals.rows
-        with torch.no_grad():
-            metrics = {
-                "loss/policy": average(policy.loss),
-                "loss/value": average(value.loss),
-                "policy/clip_fraction": average(policy.clipped.to(values.dtype)),
-                "value/mean": average(values),
-                "value/clip_fraction": average(value.clipped.to(values.dtype)),
-                "value/return": average(returns),
-                "value/error_squared": average((values - returns).square()),
-            }
-        return loss, metrics
+        value, metrics = critic_loss(
+            scores.values, batch.old_values, batch.returns, batch, clip=self.value_clip
+        )
+        loss = (policy.loss.sum() + self.value_coefficient * value) / totals.rows
+        clipped = policy.clipped.to(policy.loss.dtype)
+        own = {"loss/policy": average(policy.loss), "policy/clip_fraction": average(clipped)}
+        return loss, metrics | own
