@@ -29,7 +29,9 @@ def sample_replies(
     for rollout in rollouts:
         index = rollout.prompt_index
         text = chat.text(rollout.tokens)
-        replies[index].append(Reply(prompts[index], rollout.prompt, rollout.tokens, text))
+        replies[index].append(
+            Reply(prompts[index], rollout.prompt, rollout.tokens, text, finish=rollout.finish)
+        )
     return replies
 
 
