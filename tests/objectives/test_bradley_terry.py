@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,11 @@ from torch import Tensor
 from fairlead.data.batches import preference_batch
 from fairlead.data.chat import Item
 from fairlead.objectives import Scores
-from fairlead.objectives.bradley_terry import BradleyTerry, bradley_terry_loss
+from fairlead.objectives.bradley_terry import (
+    BradleyTerry,
+    bradley_terry_loss,
+    comparison_losses,
+)
 
 
 def fit(rewards: Tensor, *rankings: tuple[int, ...]) -> float:
@@ -107,3 +112,60 @@ def test_gradient_is_how_far_the_odds_are_off() -> None:
     batch = pairs(1)
     BradleyTerry()(Scores(rewards=rewards), batch, batch.totals()).value.backward()
     assert rewards.grad is not None and rewards.grad.tolist() == [-0.5, 0.5]
+
+
+def test_reference_margins(reference_value) -> None:
+    given, expected = reference_value("rm.bt_margin")
+    chosen, rejected = given["r_chosen"], given["r_rejected"]
+    batch = replace(pairs(len(chosen)), strength=given["margin"])
+    losses = comparison_losses(chosen - rejected, batch)
+    torch.testing.assert_close(losses, expected["per_pair"], rtol=1e-8, atol=1e-9)
+    loss = BradleyTerry()(Scores(rewards=interleaved(chosen, rejected)), batch, batch.totals())
+    assert loss.value.item() == pytest.approx(expected["mean"], rel=1e-8)
+
+
+def test_reference_label_smoothing(reference_value) -> None:
+    given, expected = reference_value("rm.bt_label_smoothing")
+    chosen, rejected = given["r_chosen"], given["r_rejected"]
+    batch = pairs(len(chosen))
+    losses = comparison_losses(chosen - rejected, batch, smoothing=given["epsilon"])
+    torch.testing.assert_close(losses, expected["per_pair"], rtol=1e-8, atol=1e-9)
+    objective = BradleyTerry(label_smoothing=given["epsilon"])
+    loss = objective(Scores(rewards=interleaved(chosen, rejected)), batch, batch.totals())
+    assert loss.value.item() == pytest.approx(expected["mean"], rel=1e-8)
+
+
+def test_reference_soft_labels(reference_value) -> None:
+    given, expected = reference_value("rm.bt_soft_labels")
+    batch = replace(pairs(len(given["r_a"])), label=given["p_a"])
+    losses = comparison_losses(given["r_a"] - given["r_b"], batch)
+    torch.testing.assert_close(losses, expected["per_pair"], rtol=1e-8, atol=1e-9)
+    scores = Scores(rewards=interleaved(given["r_a"], given["r_b"]))
+    loss = BradleyTerry()(scores, batch, batch.totals())
+    assert loss.value.item() == pytest.approx(expected["mean"], rel=1e-8)
+
+
+def test_reference_centring(reference_value) -> None:
+    given, expected = reference_value("rm.bt_centered")
+    batch = pairs(len(given["r_chosen"]))
+    scores = Scores(rewards=interleaved(given["r_chosen"], given["r_rejected"]))
+    loss = BradleyTerry(centring=given["coef"])(scores, batch, batch.totals())
+    assert loss.value.item() == pytest.approx(expected["total"], rel=1e-8)
+    plain = BradleyTerry()(scores, batch, batch.totals()).value.item()
+    penalty = (loss.value.item() - plain) / given["coef"]
+    assert penalty == pytest.approx(expected["penalty_sum_squared"], rel=1e-8)
+
+
+def test_members_are_fitted_one_by_one() -> None:
+    members = torch.tensor([[0.3, 2.0], [-1.1, 2.5]], dtype=torch.float64, requires_grad=True)
+    batch = pairs(1)
+    scores = Scores(rewards=members.mean(1), members=members)
+    loss = BradleyTerry()(scores, batch, batch.totals())
+    alone = [-F.logsigmoid(members[0, m] - members[1, m]) for m in (0, 1)]
+    assert loss.value.item() == pytest.approx(sum(alone).item() / 2, rel=1e-12)  # pyright: ignore
+    loss.value.backward()
+    assert members.grad is not None
+    own = [-(1 - torch.sigmoid(members[0, m] - members[1, m])).item() / 2 for m in (0, 1)]
+    assert members.grad[0].tolist() == pytest.approx(own, rel=1e-12)
+    # The member that has the pair wrong learns more: the mean of scores would treat both alike.
+    assert abs(own[1]) > abs(own[0])

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
+from fairlead.core.metrics import Mean
 from fairlead.objectives.base import Loss, Need, Objective, average
 from fairlead.objectives.batch import PreferenceBatch, Scores, Totals
 
@@ -26,11 +27,45 @@ def soft_label_loss(
     return -label * F.logsigmoid(margin) - (1 - label) * F.logsigmoid(-margin)
 
 
+def comparison_losses(
+    margin: Float[Tensor, " pair"], batch: PreferenceBatch, *, smoothing: float = 0.0
+) -> Float[Tensor, " pair"]:
+    """Loss of each pair as its annotators judged it: strengths as margins, labels as odds.
+
+    Args:
+        margin: score of the better reply less that of the worse.
+        batch: says how much better, and how surely.
+        smoothing: assumed probability that a label is flipped.
+    """
+    if batch.strength is not None:
+        margin = margin - batch.strength
+    label = torch.ones_like(margin) if batch.label is None else batch.label
+    return soft_label_loss(margin, label * (1 - smoothing) + (1 - label) * smoothing)
+
+
+def comparison_metrics(
+    kind: str,
+    losses: Float[Tensor, " pair"],
+    rewards: Float[Tensor, " sequence"],
+    batch: PreferenceBatch,
+) -> dict[str, Mean]:
+    """What every reward model fitted to comparisons reports."""
+    better, worse = rewards.detach()[batch.better], rewards.detach()[batch.worse]
+    return {
+        f"loss/{kind}": average(losses, batch.weight),
+        "reward/accuracy": average((better > worse).to(better.dtype), batch.weight),
+        "reward/margin": average(better - worse, batch.weight),
+        "reward/chosen": average(better, batch.weight),
+        "reward/rejected": average(worse, batch.weight),
+    }
+
+
 class BradleyTerry(Objective):
     """Fits a score whose differences are log-odds of being preferred.
 
     A ranking of K replies enters as all its untied pairs, each weighted by one over their number:
-    every prompt counts once.
+    every prompt counts once. Where the head holds several members, each is fitted by itself and
+    the loss is their mean.
     """
 
     title: ClassVar[str] = "Bradley-Terry reward model"
@@ -41,6 +76,7 @@ class BradleyTerry(Objective):
     )
     batch: ClassVar[type[PreferenceBatch]] = PreferenceBatch
     needs: ClassVar[frozenset[Need]] = frozenset({Need.REWARDS})
+    head: ClassVar[str] = "scalar"
 
     kind: Literal["bradley_terry"] = "bradley_terry"
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
@@ -52,22 +88,17 @@ class BradleyTerry(Objective):
     def __call__(self, scores: Scores, batch: PreferenceBatch, totals: Totals) -> Loss:
         """Mean over prompts of the mean over their pairs."""
         assert scores.rewards is not None
-        better, worse = scores.rewards[batch.better], scores.rewards[batch.worse]
-        margin = better - worse if batch.strength is None else better - worse - batch.strength
-        losses = soft_label_loss(margin, self._labels(batch, margin))
-        penalties = (better + worse).square()
-        with torch.no_grad():
-            metrics = {
-                "loss/bradley_terry": average(losses, batch.weight),
-                "reward/accuracy": average((better > worse).to(better.dtype), batch.weight),
-                "reward/margin": average(better - worse, batch.weight),
-                "reward/chosen": average(better, batch.weight),
-                "reward/rejected": average(worse, batch.weight),
-            }
+        each = scores.rewards[:, None] if scores.members is None else scores.members
+        fits = [self._fit(rewards, batch) for rewards in each.unbind(1)]
+        losses = torch.stack([fit for fit, _ in fits]).mean(0)
+        penalties = torch.stack([penalty for _, penalty in fits]).mean(0)
         whole = (batch.weight * (losses + self.centring * penalties)).sum() / totals.groups
-        return Loss(whole, metrics)
+        return Loss(whole, comparison_metrics(self.kind, losses, scores.rewards, batch))
 
-    def _labels(self, batch: PreferenceBatch, like: Tensor) -> Float[Tensor, " pair"]:
-        """Probability that the better reply is the better one, after smoothing."""
-        label = torch.ones_like(like) if batch.label is None else batch.label
-        return label * (1 - self.label_smoothing) + (1 - label) * self.label_smoothing
+    def _fit(
+        self, rewards: Float[Tensor, " sequence"], batch: PreferenceBatch
+    ) -> tuple[Float[Tensor, " pair"], Float[Tensor, " pair"]]:
+        """Loss and squared sum of each pair under one member."""
+        better, worse = rewards[batch.better], rewards[batch.worse]
+        losses = comparison_losses(better - worse, batch, smoothing=self.label_smoothing)
+        return losses, (better + worse).square()
