@@ -20,6 +20,7 @@ from fairlead.pipeline.stage import Context
 from fairlead.records import Prompt
 from fairlead.rewards.base import FunctionReward, RewardSource
 from fairlead.rewards.model import ModelReward
+from fairlead.testbeds.arithmetic import ArithmeticWorld
 from fairlead.testbeds.assistant import AssistantWorld
 
 
@@ -76,12 +77,13 @@ class GoldReward(RewardSpec):
     """The true worth of a reply in a testbed: for upper bounds and for tests."""
 
     kind: Literal["gold"] = "gold"
-    world: Literal["assistant"] = "assistant"
+    world: Literal["assistant", "arithmetic"] = "assistant"
     """Which world."""
 
     def source(self, setting: Setting) -> RewardSource:
         """The world's own utility."""
-        return FunctionReward(AssistantWorld().gold, "gold")
+        world = AssistantWorld() if self.world == "assistant" else ArithmeticWorld()
+        return FunctionReward(world.gold, "gold")
 
 
 AnyReward = Annotated[Union[TrainedReward, GoldReward], Field(discriminator="kind")]  # noqa: UP007

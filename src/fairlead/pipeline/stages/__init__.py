@@ -6,11 +6,13 @@ from pydantic import Field
 
 from fairlead.pipeline.stages.dpo import DPOStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
+from fairlead.pipeline.stages.expert_iteration import ExpertIterationStage
 from fairlead.pipeline.stages.label import LabelStage
 from fairlead.pipeline.stages.records import RecordsStage
 from fairlead.pipeline.stages.reward import RewardStage
 from fairlead.pipeline.stages.rl import RLStage
 from fairlead.pipeline.stages.sft import SFTStage
+from fairlead.pipeline.stages.star import StarStage
 from fairlead.pipeline.stages.testbed import TestbedStage
 
 AnyStage = Annotated[
@@ -21,6 +23,8 @@ AnyStage = Annotated[
     | RewardStage
     | DPOStage
     | RLStage
+    | ExpertIterationStage
+    | StarStage
     | EvaluateStage,
     Field(discriminator="kind"),
 ]
@@ -29,10 +33,12 @@ __all__ = [
     "AnyStage",
     "DPOStage",
     "EvaluateStage",
+    "ExpertIterationStage",
     "LabelStage",
     "RLStage",
     "RecordsStage",
     "RewardStage",
     "SFTStage",
+    "StarStage",
     "TestbedStage",
 ]
