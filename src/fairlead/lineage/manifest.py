@@ -48,6 +48,8 @@ class Manifest(BaseModel):
     """When the stage began (UTC)."""
     seconds: float
     """How long it took."""
+    peak_mib: float = 0.0
+    """Most memory held meanwhile, by the process or on its GPU; 0 where nobody measured."""
 
     @property
     def seal(self) -> str:
@@ -83,7 +85,14 @@ def make_inputs(run_dir: Path, *, files: Sequence[Path] = (), stages: Sequence[s
 
 
 def make_manifest(
-    folder: Path, *, inputs: Inputs, device: str, seed: int, started: datetime, seconds: float
+    folder: Path,
+    *,
+    inputs: Inputs,
+    device: str,
+    seed: int,
+    started: datetime,
+    seconds: float,
+    peak_mib: float = 0.0,
 ) -> Manifest:
     """Describes a stage folder that is otherwise finished; its config.json gives the settings.
 
@@ -94,6 +103,7 @@ def make_manifest(
         seed: seed of the stage.
         started: when it began (UTC).
         seconds: how long it took.
+        peak_mib: most memory held meanwhile.
 
     Raises:
         DataError: config.json is missing, or a file cannot be read.
@@ -109,6 +119,7 @@ def make_manifest(
         seed=seed,
         started=started,
         seconds=seconds,
+        peak_mib=peak_mib,
     )
 
 

@@ -1,27 +1,37 @@
 """Rewards as recipes name them: typed values that become reward sources.
 
 A reward is a path (of a reward model) or a mapping with a `kind`. Kinds nest: an ensemble has
-members, a shaped reward wraps another.
+members, a shaped reward wraps another. What needs replies of the reference (a scale, a line of
+length, the sigmoid of PAR) samples them once, before training.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from fairlead.core.seeds import Seed
-from fairlead.data.chat import Ids
+from fairlead.data.chat import ChatFormat, Ids
+from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import load_reward_model, require_same_base
 from fairlead.models.policy import Policy
 from fairlead.pipeline.stage import Context
-from fairlead.records import Prompt
-from fairlead.rewards.base import FunctionReward, RewardSource
+from fairlead.records import Problem, Prompt
+from fairlead.rewards import shaping
+from fairlead.rewards.base import FunctionReward, Reply, RewardSource
+from fairlead.rewards.ensemble import AnyCombination, EnsembleReward, WorstMember
 from fairlead.rewards.model import ModelReward
+from fairlead.rewards.references import ReferenceScores, reference_scores, sample_replies
+from fairlead.rewards.verifiers import AnyChecker
+from fairlead.rewards.verifiers.reward import CheckedGap, VerifierReward
 from fairlead.testbeds.arithmetic import ArithmeticWorld
 from fairlead.testbeds.assistant import AssistantWorld
+
+REFERENCE_PROMPTS = 256
+"""Prompts whose reference replies set a scale or a line of length."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +40,40 @@ class Setting:
 
     context: Context
     policy: Policy
-    """The policy at its start, whose tokenizer its replies are in."""
+    """The policy at its start: the reference, whose tokenizer the replies are in."""
     sampling: Sampling
     """How replies are sampled."""
-    prompts: Sequence[tuple[Prompt, Ids]]
-    """The prompts that will be asked, with their tokens."""
+    prompts: Sequence[tuple[int, Ids]]
+    """The prompts that will be asked: (index into `records`, tokens)."""
+    records: Sequence[Prompt | Problem]
     seed: Seed
     allow_other_base: bool = False
     """Take reward models that were trained for another base model."""
+
+    def replies(self) -> list[Reply]:
+        """One reply of the reference to each of some prompts."""
+        return sample_replies(
+            LocalEngine(self.policy),
+            self.prompts[:REFERENCE_PROMPTS],
+            self.records,
+            ChatFormat(self.policy.tokenizer),
+            sampling=self.sampling,
+            count=1,
+            seed=self.seed.child("replies"),
+        )
+
+    def reference_scores(self, source: RewardSource, count: int) -> ReferenceScores:
+        """Scores of `count` replies of the reference to every prompt."""
+        return reference_scores(
+            LocalEngine(self.policy),
+            source,
+            self.prompts,
+            self.records,
+            ChatFormat(self.policy.tokenizer),
+            sampling=self.sampling,
+            count=count,
+            seed=self.seed.child("references"),
+        )
 
 
 class RewardSpec(BaseModel, ABC):
@@ -86,10 +122,232 @@ class GoldReward(RewardSpec):
         return FunctionReward(world.gold, "gold")
 
 
-AnyReward = Annotated[Union[TrainedReward, GoldReward], Field(discriminator="kind")]  # noqa: UP007
+class VisibleReward(RewardSpec):
+    """The arithmetic world's checker that can be fooled, to see whether a policy does."""
+
+    kind: Literal["visible"] = "visible"
+
+    def source(self, setting: Setting) -> RewardSource:
+        """The world's visible checker."""
+        return FunctionReward(ArithmeticWorld().visible_reward, "visible")
+
+
+class CheckerReward(RewardSpec):
+    """Checks replies against the answers of problems. Lambert et al. 2024, arXiv:2411.15124."""
+
+    kind: Literal["checker"] = "checker"
+    checker: AnyChecker
+    """What is rewarded."""
+    hidden: AnyChecker | None = None
+    """A second checker that is only measured, to see whether the first is gamed."""
+    scale: PositiveFloat = 1.0
+    """Reward of a right reply."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """The checker, with the hidden one beside it where there is one."""
+        if self.hidden is None:
+            return VerifierReward(self.checker, scale=self.scale)
+        return CheckedGap(self.checker, self.hidden, scale=self.scale)
+
+
+class EnsembleSpec(RewardSpec):
+    """Several rewards as one. Coste et al. 2023, arXiv:2310.02743."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: tuple["str | AnyReward", ...] = Field(min_length=1)
+    """The rewards; a bare path is a reward model."""
+    combine: AnyCombination = WorstMember()
+    """How they are joined."""
+    normalise: bool = True
+    """Members are brought to one scale on replies of the reference first."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Builds the members and, where asked, their common scale."""
+        members = tuple(as_spec(member).source(setting) for member in self.members)
+        if not self.normalise:
+            return EnsembleReward(members, self.combine)
+        return EnsembleReward.normalised(members, setting.replies(), combine=self.combine)
+
+    def references(self) -> list[str]:
+        """Those of the members."""
+        return _references(self.members)
+
+
+class _Wrapping(RewardSpec):
+    of: "str | AnyReward"
+    """The reward that is shaped; a bare path is a reward model."""
+
+    def references(self) -> list[str]:
+        """Those of the reward within."""
+        return _references([self.of])
+
+    def within(self, setting: Setting) -> RewardSource:
+        """The reward that is shaped."""
+        return as_spec(self.of).source(setting)
+
+
+class ParSpec(_Wrapping):
+    """Preference as reward: how surely a reply beats the reference's. Fu et al. 2025,
+    arXiv:2502.18770.
+    """  # noqa: D205
+
+    kind: Literal["par"] = "par"
+    references_per_prompt: PositiveInt = 4
+    """Replies of the reference to each prompt."""
+    k: PositiveFloat = 1.0
+    """Steepness of the sigmoid."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Samples and scores the reference's replies."""
+        source = self.within(setting)
+        scores = setting.reference_scores(source, self.references_per_prompt)
+        return shaping.ParReward(source, scores, self.k)
+
+
+class CentredSpec(_Wrapping):
+    """A score less the mean score of the reference's replies to the same prompt."""
+
+    kind: Literal["centred"] = "centred"
+    references_per_prompt: PositiveInt = 4
+    """Replies of the reference to each prompt."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Samples and scores the reference's replies."""
+        source = self.within(setting)
+        return shaping.Centred(source, setting.reference_scores(source, self.references_per_prompt))
+
+
+class ClippedSpec(_Wrapping):
+    """Scores held within some deviations of the mean on the reference's replies."""
+
+    kind: Literal["clipped"] = "clipped"
+    deviations: PositiveFloat = 1.0
+    """How many standard deviations."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Scores replies of the reference for mean and deviation."""
+        return shaping.Clipped.on(
+            self.within(setting), setting.replies(), deviations=self.deviations
+        )
+
+
+class TanhSpec(_Wrapping):
+    """Scores squeezed into (-1, 1)."""
+
+    kind: Literal["tanh"] = "tanh"
+    scale: PositiveFloat = 1.0
+    """Score at which the tanh reaches about 0.76."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Wraps it."""
+        return shaping.Tanh(self.within(setting), self.scale)
+
+
+class NormalisedSpec(_Wrapping):
+    """Scores with mean 0 and standard deviation 1 on replies of the reference."""
+
+    kind: Literal["normalised"] = "normalised"
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Scores replies of the reference for mean and deviation."""
+        return shaping.Normalised.on(self.within(setting), setting.replies())
+
+
+class LengthPenaltySpec(_Wrapping):
+    """A cost for every token beyond a length."""
+
+    kind: Literal["length_penalty"] = "length_penalty"
+    cost: NonNegativeFloat = 0.01
+    """Taken per token."""
+    start: PositiveInt = 300
+    """Tokens that cost nothing."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Wraps it."""
+        return shaping.LengthPenalty(self.within(setting), self.cost, self.start)
+
+
+class LengthDebiasedSpec(_Wrapping):
+    """Scores less what length explains of them. Singhal et al. 2023, arXiv:2310.03716."""
+
+    kind: Literal["length_debiased"] = "length_debiased"
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Fits the line of length on replies of the reference."""
+        return shaping.LengthDebiased.on(self.within(setting), setting.replies())
+
+
+class Part(BaseModel):
+    """One part of a weighted reward."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    of: "str | AnyReward"
+    """The reward; a bare path is a reward model."""
+    weight: float = 1.0
+    """What it is multiplied by."""
+
+
+class WeightedSpec(RewardSpec):
+    """A sum of rewards."""
+
+    kind: Literal["weighted"] = "weighted"
+    parts: dict[str, Part] = Field(min_length=1)
+    """Name, reward and weight of each part; the names are those of the metrics."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Builds every part."""
+        return shaping.Weighted(
+            tuple(
+                shaping.Term(name, as_spec(part.of).source(setting), part.weight)
+                for name, part in self.parts.items()
+            )
+        )
+
+    def references(self) -> list[str]:
+        """Those of the parts."""
+        return _references(part.of for part in self.parts.values())
+
+
+AnyReward = Annotated[
+    Union[  # noqa: UP007 - the names are strings until all classes are there
+        TrainedReward,
+        GoldReward,
+        VisibleReward,
+        CheckerReward,
+        EnsembleSpec,
+        ParSpec,
+        CentredSpec,
+        ClippedSpec,
+        TanhSpec,
+        NormalisedSpec,
+        LengthPenaltySpec,
+        LengthDebiasedSpec,
+        WeightedSpec,
+    ],
+    Field(discriminator="kind"),
+]
 """Every reward that a recipe can name."""
+
+for _spec in (
+    EnsembleSpec,
+    ParSpec,
+    CentredSpec,
+    ClippedSpec,
+    TanhSpec,
+    NormalisedSpec,
+    LengthPenaltySpec,
+    LengthDebiasedSpec,
+    Part,
+    WeightedSpec,
+):
+    _spec.model_rebuild()
 
 
 def as_spec(reward: str | RewardSpec) -> RewardSpec:
     """A bare path is a reward model."""
     return TrainedReward(path=reward) if isinstance(reward, str) else reward
+
+
+def _references(rewards: Iterable[str | RewardSpec]) -> list[str]:
+    return [name for reward in rewards for name in as_spec(reward).references()]

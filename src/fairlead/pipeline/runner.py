@@ -15,6 +15,7 @@ import torch
 from fairlead.core.allocator import tune_allocator
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.files import cannot_write, write_json, write_text
+from fairlead.core.memory import forget_peak, peak_mib
 from fairlead.core.seeds import Seed
 from fairlead.lineage import (
     RunRecord,
@@ -159,6 +160,7 @@ def _run_stage(
     seed = Seed(recipe.seed).child(stage.name)
     context = Context(run_dir, folder, seed, going_on, recording.record, recording.replay)
     work = partial(stage.run, context)
+    _forget_peak()
     try:
         result = work() if _trains(stage) else from_first(work)
     except BaseException:
@@ -178,6 +180,7 @@ def _run_stage(
             seed=recipe.seed,
             started=started,
             seconds=seconds,
+            peak_mib=_peak_mib(),
         )
         write(folder, manifest)
         _forget_earlier(folder)
@@ -293,6 +296,19 @@ def _check_unfinished(run_dir: Path, recipe: Recipe, resume: bool) -> None:
             got=earlier.name,
             remedy="choose another --out",
         )
+
+
+def _forget_peak() -> None:
+    forget_peak()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_mib() -> float:
+    """Peak memory of the device that trains."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return peak_mib()
 
 
 def _device() -> str:

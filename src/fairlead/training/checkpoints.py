@@ -27,6 +27,8 @@ class Progress(NamedTuple):
     step: int
     """Optimizer steps done."""
     source: dict[str, Any]
+    spent: int = 0
+    """Token passes done."""
 
 
 def write_checkpoint(

@@ -116,6 +116,12 @@ class Collector:
         self.opponent = opponent
         self.chat = ChatFormat(policy.tokenizer)
         self.temperature = config.sampling.temperature or 1.0
+        self.passes = 0
+
+    def work(self) -> int:
+        """Tokens that went through a model since this was last asked."""
+        done, self.passes = self.passes, 0
+        return done
 
     def sample(self, iteration: int, ranks: Ranks) -> tuple[Experience, dict[str, Mean]]:
         """Replies of one rollout batch with their scores, and what drawing them was like."""
@@ -179,6 +185,7 @@ class Collector:
         by_item: dict[int, dict[str, list[Tensor]]] = {}
         for group in microbatches(items, self.microbatch_tokens):
             packed = pack(group, temperature=self.temperature).to(policy.device)
+            self.passes += packed.input_ids.shape[0]
             scores: Scores = policy(packed, frozenset(wanted.values()))
             sizes = [len(response) for item in group for response in item.responses]
             parts = {n: iter(getattr(scores, n).cpu().split(sizes)) for n in wanted}
@@ -277,7 +284,12 @@ class Collector:
         return Experience(list(asked), rollouts, replies, scored)
 
     def _sampled(self, engine: Engine, asked: Sequence[Asked], seed: Seed, n: int) -> list[Rollout]:
-        return engine.sample([ids for _, ids in asked], self.config.sampling, n=n, seed=seed)
+        ids = [ids for _, ids in asked]
+        rollouts = engine.sample(ids, self.config.sampling, n=n, seed=seed)
+        replies = sum(len(r.tokens) for r in rollouts)
+        # Once to sample, once to be scored by a reward of the policy's size.
+        self.passes += 2 * (sum(map(len, ids)) + replies)
+        return rollouts
 
     def _against(
         self,

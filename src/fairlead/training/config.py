@@ -17,6 +17,11 @@ class TrainConfig(BaseModel):
     """Passes over the data."""
     max_steps: PositiveInt | None = None
     """Optimizer steps at most; None for all that the epochs give."""
+    max_token_passes: PositiveInt | None = None
+    """Work at most, in tokens that pass through a model of the policy's size; a token that is
+    trained on counts three times (the backward pass is about two forward ones), one that is
+    sampled or scored counts once. The schedule then runs over the work, and the data begin anew
+    until it is done. None for no such limit."""
     microbatch_tokens: PositiveInt = 8192
     """Tokens computed at once: the one memory knob. It does not change the result."""
     learning_rate: PositiveFloat = 1e-5
@@ -43,6 +48,11 @@ class TrainConfig(BaseModel):
     """Optimizer steps between logged lines."""
     max_kl: PositiveFloat = 200.0
     """The run stops when the sequence KL to the reference exceeds this, in nats."""
+
+    def rate_after(self, spent: int) -> float:
+        """Learning rate after so much work of `max_token_passes`."""
+        assert self.max_token_passes is not None
+        return self.rate(min(1000 * spent // self.max_token_passes, 999), 1000)
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of a step (from 0) in a run of `steps`."""

@@ -32,11 +32,11 @@ class Logger:
     Args:
         run_dir: gets `metrics.jsonl` and `tensorboard/`.
         title: what is being trained.
-        steps: optimizer steps of the run.
+        steps: optimizer steps of the run; None where nobody can tell.
         done: steps done before (a resumed run).
     """
 
-    def __init__(self, run_dir: Path, title: str, steps: int, done: int) -> None:
+    def __init__(self, run_dir: Path, title: str, steps: int | None, done: int) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
         self.title = title
         self.file = open(run_dir / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
@@ -67,7 +67,8 @@ class Logger:
         numbers = "  ".join(f"{n.split('/')[1]} {metrics[n]:.4g}" for n in SHOWN if n in metrics)
         self.bar.update(self.task, completed=step, numbers=numbers)
         if not self.live and self._due(step):
-            self.console.print(f"{self.title} {step}/{self.steps}  {numbers}", highlight=False)
+            of = "" if self.steps is None else f"/{self.steps}"
+            self.console.print(f"{self.title} {step}{of}  {numbers}", highlight=False)
 
     @contextmanager
     def _writing(self) -> Generator[None]:
@@ -78,7 +79,8 @@ class Logger:
 
     def _due(self, step: int) -> bool:
         now = time.monotonic()
-        if step < self.steps and now - self.last_line < QUIET_SECONDS:
+        ends = self.steps is not None and step >= self.steps
+        if not ends and now - self.last_line < QUIET_SECONDS:
             return False
         self.last_line = now
         return True

@@ -36,7 +36,7 @@ from fairlead.training.checkpoints import (
 )
 from fairlead.training.config import TrainConfig
 from fairlead.training.logger import Logger
-from fairlead.training.source import Ranks, Source, Step, totals_over
+from fairlead.training.source import ENDLESS, Ranks, Source, Step, totals_over
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def train(
         metrics: dict[str, float] = {}
         with run.logger(done) as logger:
             for index in range(done, source.steps):
-                if source.finished:
+                if source.finished or run.exhausted:
                     break
                 step = source.step(index, run.ranks)
                 if index == 0:
@@ -146,6 +146,7 @@ class _Run:
         self.module, self.optimizer = self.accelerator.prepare(policy, optimizer)
         self.clock = time.monotonic()
         self.saved = 0
+        self.spent = 0
 
     def _add(self, x: torch.Tensor) -> torch.Tensor:
         if self.accelerator.num_processes == 1:
@@ -173,6 +174,7 @@ class _Run:
         if found:
             progress = read_checkpoint(found[-1], self.policy, self.optimizer.optimizer)
             self.source.restore(progress.source)
+            self.spent = progress.spent
             done = self.saved = progress.step
         if self.accelerator.is_main_process:
             cut_metrics(self.run_dir / "metrics.jsonl", done)
@@ -182,7 +184,9 @@ class _Run:
         """The log of the first process; nothing on the others."""
         if not self.accelerator.is_main_process:
             return nullcontext()
-        return Logger(self.run_dir, self.objective.title, self.source.steps, done)
+        endless = self.source.steps >= ENDLESS
+        steps = None if endless else self.source.steps
+        return Logger(self.run_dir, self.objective.title, steps, done)
 
     def check_start(self, step: Step, require_eos: bool, starts_at_reference: bool) -> None:
         """The checks of the first step."""
@@ -203,7 +207,9 @@ class _Run:
         """One optimizer step; returns its metrics, reduced over all processes."""
         torch.manual_seed(self.seed.child("step", index).value)
         totals = totals_over(self.ranks, step.totals(), self.accelerator.device)
+        prepared = int(self._add(torch.tensor(step.passes)))
         if not totals.tokens:
+            self.spent += prepared
             return self._reduced(step.metrics)
         if self.objective.has_statistics:
             totals = replace(totals, statistics=self._statistics(step))
@@ -214,7 +220,7 @@ class _Run:
             with holding:
                 parts.append(self._backward(batch, totals))
         norm = self.accelerator.clip_grad_norm_(self.trained, self.config.max_grad_norm)
-        rate = self.config.rate(index, self.source.steps)
+        rate = self._rate(index)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         if torch.isfinite(torch.as_tensor(norm)):
@@ -223,7 +229,20 @@ class _Run:
         metrics = self._reduced(merge(parts))
         metrics["train/gradient_norm"] = float(norm)  # pyright: ignore[reportArgumentType]
         metrics["train/learning_rate"] = rate
+        self.spent += prepared + 3 * int(totals.tokens)
+        metrics["train/token_passes"] = self.spent
         return metrics | self._speed(totals)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget of work is spent."""
+        budget = self.config.max_token_passes
+        return budget is not None and self.spent >= budget
+
+    def _rate(self, index: int) -> float:
+        if self.config.max_token_passes is None:
+            return self.config.rate(index, self.source.steps)
+        return self.config.rate_after(self.spent)
 
     @torch.no_grad()
     def _statistics(self, step: Step) -> tuple[float, ...]:
@@ -261,7 +280,8 @@ class _Run:
 
     def report(self, done: int, metrics: dict[str, float], logger: Logger | None) -> None:
         """Logs, checks the numbers, and writes a checkpoint where one is due."""
-        if logger is not None and (done % self.config.log_every == 0 or done == self.source.steps):
+        last = done == self.source.steps or self.exhausted
+        if logger is not None and (done % self.config.log_every == 0 or last):
             logger.log(done, metrics)
         kept = (
             f"kept: {[p.name for p in complete_checkpoints(self.run_dir)] or 'no checkpoint yet'}"
@@ -271,7 +291,7 @@ class _Run:
             return
         self.saved = done
         if self.accelerator.is_main_process:
-            progress = Progress(done, self.source.state())
+            progress = Progress(done, self.source.state(), self.spent)
             write_checkpoint(
                 self.run_dir,
                 self.policy,
@@ -281,5 +301,12 @@ class _Run:
             )
 
     def _due(self, done: int) -> bool:
-        every = self.config.checkpoint_every or max(self.source.steps // 10, 1)
+        every = self.config.checkpoint_every or max(self._expected_steps(done) // 10, 1)
         return done < self.source.steps and done - self.saved >= every and self.source.between(done)
+
+    def _expected_steps(self, done: int) -> int:
+        """Steps of the whole run, as far as can be told."""
+        budget = self.config.max_token_passes
+        if budget is None or not self.spent:
+            return self.source.steps
+        return min(self.source.steps, done * budget // self.spent)

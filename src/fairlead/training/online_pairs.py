@@ -51,6 +51,7 @@ class PairSource(Online):
             policy's own.
         min_gap: smallest difference in score that makes a pair.
         recorder: keeps or brings back rollouts.
+        endless: go on until the loop's budget of work is spent.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class PairSource(Online):
         explorer: Engine | None = None,
         min_gap: float = 0.0,
         recorder: Recorder | None = None,
+        endless: bool = False,
     ) -> None:
-        super().__init__(collector, recorder)
+        super().__init__(collector, recorder, endless=endless)
         self.explorer = explorer
         self.min_gap = min_gap
         self._judged: list[Judged] = []
@@ -80,7 +82,7 @@ class PairSource(Online):
         by_record = {one.item.record: one for one in mine}
         groups = microbatches([one.item for one in mine], self.microbatch_tokens)
         batches = [_batch([by_record[item.record] for item in group]) for group in groups]
-        return Step(batches, self._metrics if fresh else {})
+        return Step(batches, self._metrics if fresh else {}, self.collector.work())
 
     def _collect(self, iteration: int, ranks: Ranks) -> None:
         needs = frozenset({Need.LOGPS, Need.REFERENCE})

@@ -27,7 +27,7 @@ from fairlead.training.collecting import Collector, Experience, padded
 from fairlead.training.credit import Credit, Sampled
 from fairlead.training.recording import Recorder
 from fairlead.training.rollout_config import RolloutConfig
-from fairlead.training.source import Ranks, Step
+from fairlead.training.source import ENDLESS, Ranks, Step
 
 TABLES = (
     "old_logps",
@@ -56,9 +56,12 @@ class Online(ABC):
         collector: samples and scores.
         microbatch_tokens: tokens computed at once.
         recorder: keeps or brings back rollouts.
+        endless: go on until the loop's budget of work is spent.
     """
 
-    def __init__(self, collector: Collector, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, collector: Collector, recorder: Recorder | None = None, *, endless: bool = False
+    ) -> None:
         self.collector = collector
         self.policy = collector.policy
         self.reward = collector.reward
@@ -66,6 +69,7 @@ class Online(ABC):
         self.seed = collector.seed
         self.microbatch_tokens = collector.microbatch_tokens
         self.recorder = recorder
+        self.endless = endless
         self.finished = False
         self._iteration = -1
         self._stopped = False
@@ -82,6 +86,8 @@ class Online(ABC):
     @property
     def steps(self) -> int:
         """Optimizer steps: iterations times epochs times minibatches."""
+        if self.endless:
+            return ENDLESS
         return self.config.iterations * self._updates
 
     def between(self, index: int) -> bool:
@@ -168,6 +174,7 @@ class RolloutSource(Online):
         needs: what the objective needs of policy and reference.
         pretraining: examples of other text mixed in.
         recorder: keeps or brings back rollouts.
+        endless: go on until the loop's budget of work is spent.
 
     Raises:
         ConfigError: settings contradict each other.
@@ -180,8 +187,9 @@ class RolloutSource(Online):
         needs: frozenset[Need],
         pretraining: Sequence[Item] = (),
         recorder: Recorder | None = None,
+        endless: bool = False,
     ) -> None:
-        super().__init__(collector, recorder)
+        super().__init__(collector, recorder, endless=endless)
         _check(self.config, collector, pretraining)
         self.pretraining = pretraining
         # The KL to the reference is watched whether or not it is part of the loss or the reward.
@@ -222,7 +230,7 @@ class RolloutSource(Online):
         batches = [self._batch(group) for group in _packs(mine, self.microbatch_tokens)]
         mixed = self._mixed_in(index, ranks, sum(len(c.item.responses) for c in mine))
         batches += [_pretraining_batch(group, batches[0]) for group in mixed]
-        return Step(batches, self._metrics if fresh else {})
+        return Step(batches, self._metrics if fresh else {}, self.collector.work())
 
     def _collect(self, iteration: int, ranks: Ranks) -> None:
         """Samples, scores and credits the rollout batch of one iteration."""

@@ -19,6 +19,9 @@ from fairlead.data.chat import Item
 from fairlead.objectives.batch import Batch, Totals
 from fairlead.training.config import TrainConfig
 
+ENDLESS = 1 << 40
+"""Steps of a source that goes on until the loop's budget is spent."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -27,6 +30,8 @@ class Step:
     microbatches: Sequence[Batch]
     metrics: dict[str, Mean] = field(default_factory=dict[str, Mean])
     """What the source itself has to report, e.g. rewards of fresh rollouts."""
+    passes: int = 0
+    """Tokens that went through a model to prepare the step: sampling, scoring."""
 
     def totals(self) -> Totals:
         """Counts of this process's part of the step."""
@@ -101,6 +106,8 @@ class DatasetSource:
     microbatch_tokens: int
     seed: Seed
     max_steps: int | None = None
+    endless: bool = False
+    """Go round until the loop's budget of work is spent."""
 
     @classmethod
     def of(
@@ -119,6 +126,7 @@ class DatasetSource:
             config.microbatch_tokens,
             seed,
             config.max_steps,
+            config.max_token_passes is not None,
         )
 
     @property
@@ -126,6 +134,8 @@ class DatasetSource:
         """Optimizer steps: an incomplete last batch of an epoch counts too."""
         per_epoch = -(-len(self.items) // self.batch_size)
         whole = per_epoch * self.epochs
+        if self.endless:
+            return self.max_steps or ENDLESS
         return whole if self.max_steps is None else min(whole, self.max_steps)
 
     def step(self, index: int, ranks: Ranks) -> Step:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fairlead.pipeline.stages.arithmetic import ArithmeticStage
 from fairlead.pipeline.stages.dpo import DPOStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
 from fairlead.pipeline.stages.expert_iteration import ExpertIterationStage
@@ -18,6 +19,7 @@ from fairlead.pipeline.stages.testbed import TestbedStage
 AnyStage = Annotated[
     RecordsStage
     | TestbedStage
+    | ArithmeticStage
     | SFTStage
     | LabelStage
     | RewardStage
@@ -31,6 +33,7 @@ AnyStage = Annotated[
 
 __all__ = [
     "AnyStage",
+    "ArithmeticStage",
     "DPOStage",
     "EvaluateStage",
     "ExpertIterationStage",

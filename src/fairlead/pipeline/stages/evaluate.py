@@ -28,7 +28,11 @@ from fairlead.rewards.base import FunctionReward, Reply, RewardSource
 from fairlead.rewards.model import ModelReward
 from fairlead.stats.best_of_n import best_of_n_kl_bound
 from fairlead.stats.means import mean_estimate, paired_difference
+from fairlead.testbeds.arithmetic import ArithmeticWorld
 from fairlead.testbeds.assistant import AssistantWorld
+
+WORLDS = {"assistant": AssistantWorld, "arithmetic": ArithmeticWorld}
+"""Testbeds whose true utility is known."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Outcome:
     replies: list[list[Reply]]
     scores: dict[str, np.ndarray]
     """Per judge ("gold", "proxy"): scores [prompt, sample]."""
-    kl: float
-    """KL to the baseline in nats per reply, estimated on these replies (k1)."""
+    kl: np.ndarray
+    """KL to the baseline in nats per reply, per prompt, estimated on these replies (k1)."""
     lengths: np.ndarray
     """Reply lengths in tokens, [prompt, sample]."""
 
@@ -61,7 +65,7 @@ class EvaluateStage(Stage):
     """Records whose prompts are answered."""
     reward: str | None = None
     """Reward model: the proxy."""
-    gold: Literal["assistant"] | None = None
+    gold: Literal["assistant", "arithmetic"] | None = None
     """Testbed whose true utility is known."""
     judge: str | None = None
     """A second reward model that no policy was trained on."""
@@ -142,7 +146,7 @@ class _Bench:
         self.too_long = len(asked) - len(self.prompts)
         self.judges: dict[str, RewardSource] = {}
         if stage.gold:
-            self.judges["gold"] = FunctionReward(AssistantWorld().gold, "gold")
+            self.judges["gold"] = FunctionReward(WORLDS[stage.gold]().gold, "gold")
         if stage.reward:
             self.judges["proxy"] = self._model(context.model(stage.reward))
         if stage.judge:
@@ -163,23 +167,26 @@ class _Bench:
         return Outcome(label, replies, scores, self._kl(policy, replies), lengths)
 
     @torch.no_grad()
-    def _kl(self, policy: Policy, replies: Sequence[Sequence[Reply]]) -> float:
-        """Mean sequence log-ratio to the baseline, in nats."""
+    def _kl(self, policy: Policy, replies: Sequence[Sequence[Reply]]) -> np.ndarray:
+        """Mean sequence log-ratio to the baseline of each prompt's replies, in nats."""
         items = [
-            Item(own[0].prompt_ids, tuple(r.response_ids for r in own)) for own in replies if own
+            Item(own[0].prompt_ids, tuple(r.response_ids for r in own), (0,) * len(own), place)
+            for place, own in enumerate(replies)
         ]
-        total = 0.0
+        means = np.zeros(len(items))
         for group in microbatches(items, 8192):
             packed = pack(group, temperature=self.stage.sampling.temperature or 1.0)
             packed = packed.to(self.baseline.device)
-            sums = [
+            own, base = (
                 segment_sum(
                     p(packed, frozenset({Need.LOGPS})).logps, packed.row_sequence, packed.sequences
-                ).sum()
+                )
                 for p in (policy, self.baseline)
-            ]
-            total += float(sums[0] - sums[1])
-        return total / sum(len(own) for own in replies)
+            )
+            ratios = (own - base).cpu().split([len(item.responses) for item in group])
+            for item, ratio in zip(group, ratios, strict=True):
+                means[item.record] = float(ratio.mean())
+        return means
 
 
 def _best_of_n(base: Outcome, n: int) -> Outcome:
@@ -190,7 +197,7 @@ def _best_of_n(base: Outcome, n: int) -> Outcome:
         f"best of {n}",
         [[base.replies[i][k]] for i, k in zip(rows, picked, strict=True)],
         {name: scores[rows, picked][:, None] for name, scores in base.scores.items()},
-        best_of_n_kl_bound(n),
+        np.full(len(picked), best_of_n_kl_bound(n)),
         base.lengths[rows, picked][:, None],
     )
 
@@ -198,13 +205,13 @@ def _best_of_n(base: Outcome, n: int) -> Outcome:
 def _over_optimisation(paths: dict[str, list[Outcome]], base: Outcome) -> Figure:
     series: list[Series] = []
     for name, outcomes in paths.items():
-        ordered = sorted(outcomes, key=lambda outcome: outcome.kl)
+        ordered = sorted(outcomes, key=lambda outcome: outcome.kl.mean())
         for judge in base.scores:
             gains = [mean_estimate(o.per_prompt(judge) - base.per_prompt(judge)) for o in ordered]
             series.append(
                 Series(
                     label=f"{name}, {judge}",
-                    x=tuple(max(o.kl, 0.0) ** 0.5 for o in ordered),
+                    x=tuple(max(float(o.kl.mean()), 0.0) ** 0.5 for o in ordered),
                     y=tuple(g.value for g in gains),
                     low=tuple(g.low for g in gains),
                     high=tuple(g.high for g in gains),
@@ -221,7 +228,7 @@ def _over_optimisation(paths: dict[str, list[Outcome]], base: Outcome) -> Figure
 
 
 def _levels(name: str, outcome: Outcome) -> list[NamedEstimate]:
-    values = {f"length/{name}": outcome.lengths.mean(axis=1)}
+    values = {f"length/{name}": outcome.lengths.mean(axis=1), f"kl/{name}": outcome.kl}
     return [_named(n, mean_estimate(v)) for n, v in values.items()]
 
 
@@ -232,7 +239,12 @@ def _named(name: str, estimate: Estimate) -> NamedEstimate:
 def _table(outcomes: dict[str, Outcome]) -> Table:
     judges = list(next(iter(outcomes.values())).scores)
     rows = tuple(
-        (name, *(float(o.scores[j].mean()) for j in judges), o.kl, float(o.lengths.mean()))
+        (
+            name,
+            *(float(o.scores[j].mean()) for j in judges),
+            float(o.kl.mean()),
+            float(o.lengths.mean()),
+        )
         for name, o in outcomes.items()
     )
     columns = ("policy", *judges, "KL to baseline (nats)", "reply length (tokens)")

@@ -160,7 +160,7 @@ class RLStage(Stage):
         prompts = [r.prompt if isinstance(r, Problem) else r for r in records]
         room = policy.context - self.rollouts.sampling.max_new_tokens
         kept, too_long = encode_prompts(prompts, ChatFormat(policy.tokenizer), max_length=room)
-        return _Asked(records, prompts, kept, len(too_long))
+        return _Asked(records, kept, len(too_long))
 
     def _source(
         self,
@@ -175,7 +175,8 @@ class RLStage(Stage):
             context=context,
             policy=policy,
             sampling=self.rollouts.sampling,
-            prompts=[(asked.texts[i], ids) for i, ids in asked.prompts],
+            prompts=asked.prompts,
+            records=asked.records,
             seed=context.seed.child("reward"),
             allow_other_base=self.allow_other_base,
         )
@@ -196,12 +197,19 @@ class RLStage(Stage):
         if self.objective.batch is PreferenceBatch:
             explores = getattr(self.objective, "explores", False)
             explorer = MixtureEngine(policy, reference, 1.0) if explores else None
-            return PairSource(collector, explorer=explorer, min_gap=self.min_gap, recorder=recorder)
+            return PairSource(
+                collector,
+                explorer=explorer,
+                min_gap=self.min_gap,
+                recorder=recorder,
+                endless=self.train.max_token_passes is not None,
+            )
         return RolloutSource(
             collector,
             needs=self.objective.needs,
             pretraining=self._pretraining(context, collector.chat, policy.context),
             recorder=recorder,
+            endless=self.train.max_token_passes is not None,
         )
 
     def _pretraining(self, context: Context, chat: ChatFormat, length: int) -> list[Item]:
@@ -227,7 +235,6 @@ class _Asked:
     """What is asked."""
 
     records: Sequence[Prompt | Problem]
-    texts: Sequence[Prompt]
     prompts: list[tuple[int, Ids]]
     too_long: int
 
