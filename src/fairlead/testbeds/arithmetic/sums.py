@@ -16,7 +16,7 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 T = TypeVar("T")
 
 _APPLY = {"+": add, "-": sub, "*": mul}
-_LARGEST_VALUE = 199
+_LARGEST_VALUE = 99
 _LARGEST_FACTOR = 9
 
 
@@ -85,18 +85,18 @@ class _Difficulty:
 _DIFFICULTIES: dict[Level, _Difficulty] = {
     1: _Difficulty(terms=1, largest=20),
     2: _Difficulty(terms=2, largest=20),
-    3: _Difficulty(terms=3, largest=50),
-    4: _Difficulty(terms=4, largest=99),
-    5: _Difficulty(terms=5, largest=99, product=True),
+    3: _Difficulty(terms=3, largest=20),
+    4: _Difficulty(terms=4, largest=50),
+    5: _Difficulty(terms=5, largest=50, product=True),
 }
 
 
 def draw_sum(level: Level, rng: np.random.Generator) -> Sum:
     """A random sum of a level.
 
-    Level 1 has one step and numbers up to 20, level 2 two such steps, level 3 three steps and
-    numbers up to 50, level 4 four and up to 99, level 5 five of which the first is a product of
-    two digits. Numbers are at least 1, and no value on the way leaves 0 to 199.
+    Levels 1, 2 and 3 have as many steps and numbers up to 20, level 4 has four steps and numbers up
+    to 50, and level 5 five, of which the first is a product of two digits. Numbers are at least 1,
+    and no value on the way leaves 0 to 99.
     """
     difficulty = _DIFFICULTIES[level]
     if difficulty.product:

@@ -229,7 +229,11 @@ class ArithmeticWorld:
         return model.piece_tokenizer(_pieces())
 
     def fresh_model(self, tokenizer: PreTrainedTokenizerFast, seed: Seed) -> LlamaForCausalLM:
-        """A small Llama that has learned nothing yet."""
+        """A Llama of about 300,000 parameters that has learned nothing yet.
+
+        One core teaches it levels 1 to 3 in about a minute by supervised fine-tuning: 8,000
+        demonstrations three times over, 16 at a time, with a learning rate of 3e-3.
+        """
         return model.fresh_model(tokenizer, seed)
 
     def _problem(
