@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.functional.kl import adaptive_kl_coefficient, k1, k2, k3
+from fairlead.functional.kl import adaptive_kl_coefficient, k1, k2, k3, weighted_k3
 from fairlead.functional.reductions import masked_mean
 
 ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}
@@ -85,3 +85,40 @@ def test_coefficient_follows_the_reference_values(reference_value) -> None:
 def test_coefficient_worked_by_hand(observed: float, expected: float) -> None:
     got = adaptive_kl_coefficient(0.1, observed, target=6.0, episodes=50, horizon=100)
     assert got == pytest.approx(expected, rel=1e-12)
+
+
+def test_weighted_k3_is_the_ratio_times_k3() -> None:
+    logp, ref_logp, old_logp = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    ratio = torch.exp(logp - old_logp)
+    got = weighted_k3(logp.double(), ref_logp.double(), old_logp.double())
+    torch.testing.assert_close(got.float(), ratio * k3(logp, ref_logp), rtol=1e-4, atol=1e-5)
+
+
+def test_the_ratio_gives_k3_the_gradient_of_the_right_kl(reference_value) -> None:
+    given, expected = reference_value("rl.kl_gradients")
+    logits = given["logits"].requires_grad_()
+    logp, ref_logp = logits.log_softmax(0), given["ref_logits"].log_softmax(0)
+    for sampler in (logp.detach(), torch.tensor([0.1, 0.2, 0.3, 0.4]).double().log()):
+        loss = (sampler.exp() * weighted_k3(logp, ref_logp, sampler)).sum()
+        assert loss.item() == pytest.approx(expected["kl_reverse"], rel=1e-8)
+        (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
+        wanted = expected["grad_true_reverse_kl"]
+        torch.testing.assert_close(gradient, wanted, rtol=1e-8, atol=1e-9)
+
+
+def test_k1_in_the_reward_gives_the_gradient_of_the_right_kl(reference_value) -> None:
+    """The penalty of every credit rule: the policy gradient of a reward of -k1."""
+    given, expected = reference_value("rl.kl_gradients")
+    logits = given["logits"].requires_grad_()
+    logp, ref_logp = logits.log_softmax(0), given["ref_logits"].log_softmax(0)
+    p = logp.detach().exp()
+    loss = (p * k1(logp, ref_logp).detach() * logp).sum()
+    (gradient,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(gradient, expected["grad_true_reverse_kl"], rtol=1e-8, atol=1e-9)
+
+
+def test_weighted_k3_stays_finite_where_the_policy_has_left_the_token() -> None:
+    gone = torch.tensor([-200.0], requires_grad=True)
+    value = weighted_k3(gone, torch.tensor([-1.0]), torch.tensor([-1.5]))
+    (gradient,) = torch.autograd.grad(value, gone)
+    assert value.item() == pytest.approx(1.6487, rel=1e-4) and gradient.isfinite()

@@ -1,8 +1,12 @@
 """Credit assignment over the tokens of sampled replies."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from fairlead.functional.reductions import alone
 
 
 def shaped_rewards(
@@ -60,3 +64,20 @@ def constant_over_tokens(
 ) -> Float[Tensor, "reply token"]:
     """The reply's number at each of its tokens, 0 behind them."""
     return torch.where(mask, x[:, None], 0.0)
+
+
+def standardised(
+    x: Float[Tensor, "reply token"],
+    mask: Bool[Tensor, "reply token"],
+    *,
+    over_ranks: Callable[[Tensor], Tensor] = alone,
+) -> Float[Tensor, "reply token"]:
+    """Mean 0 and population variance 1 over all tokens of the batch; 0 behind the replies.
+
+    As in REINFORCE++ (Hu 2025, arXiv:2501.03262) and its authors' code: the variance is that of the
+    population and held above 1e-8, where PPO's `whiten` has the unbiased one and adds 1e-8.
+    """
+    count = over_ranks(mask.sum().to(x.dtype))
+    mean = over_ranks(torch.where(mask, x, 0.0).sum()) / count
+    centred = torch.where(mask, x - mean, 0.0)
+    return centred * torch.rsqrt((over_ranks(centred.square().sum()) / count).clamp(min=1e-8))

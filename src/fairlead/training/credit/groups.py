@@ -7,7 +7,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from fairlead.core.metrics import Mean
-from fairlead.functional.advantages import constant_over_tokens, to_go
+from fairlead.functional.advantages import constant_over_tokens, standardised, to_go
 from fairlead.functional.groups import (
     Scale,
     batch_deviation,
@@ -18,7 +18,6 @@ from fairlead.functional.groups import (
     step_advantages,
     uniform_groups,
 )
-from fairlead.functional.reductions import whiten
 from fairlead.training.credit.base import Credit, CreditRule, Sampled, check_groups
 
 
@@ -89,7 +88,7 @@ class ReinforcePP(CreditRule):
 
     def __call__(self, sampled: Sampled) -> Credit:
         """Credit per token."""
-        return _whitened(to_go(sampled.rewards), sampled)
+        return _standardised(to_go(sampled.rewards), sampled)
 
 
 class ReinforcePPBaseline(CreditRule):
@@ -104,7 +103,7 @@ class ReinforcePPBaseline(CreditRule):
         """Credit per token."""
         check_groups(sampled, self.kind)
         baseline = to_go(sampled.at_last(group_means(sampled.scores, sampled.group)))
-        return _whitened(to_go(sampled.rewards) - baseline, sampled)
+        return _standardised(to_go(sampled.rewards) - baseline, sampled)
 
 
 class NashMD(CreditRule):
@@ -140,10 +139,10 @@ def _as_advantages(scores: Tensor, sampled: Sampled) -> Credit:
     return Credit(advantages, own, metrics=_deviation(scores, sampled))
 
 
-def _whitened(returns: Tensor, sampled: Sampled) -> Credit:
+def _standardised(returns: Tensor, sampled: Sampled) -> Credit:
     returns = torch.where(sampled.mask, returns, 0.0)
-    white = whiten(returns, sampled.mask, over_ranks=sampled.over_ranks)
-    return Credit(white, returns)
+    advantages = standardised(returns, sampled.mask, over_ranks=sampled.over_ranks)
+    return Credit(advantages, returns)
 
 
 def _spread(advantages: Tensor, scores: Tensor, sampled: Sampled) -> Credit:
