@@ -87,6 +87,41 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "prompts": [{"prompt": "a"}],
+    "pku-saferlhf": [
+        {
+            "prompt": "a",
+            "response_0": "helpful",
+            "response_1": "harmless",
+            "is_response_0_safe": False,
+            "is_response_1_safe": True,
+            "better_response_id": 0,
+            "safer_response_id": 1,
+        }
+    ],
+    "beavertails": [{"prompt": "a", "response": "b", "category": {}, "is_safe": False}],
+    "helpsteer": [
+        {
+            "prompt": "a",
+            "response": "b",
+            "helpfulness": 3,
+            "correctness": 4,
+            "coherence": 4,
+            "complexity": 1,
+            "verbosity": 2,
+        }
+    ],
+    "ultrafeedback": [
+        {
+            "instruction": "a",
+            "completions": [
+                {
+                    "response": "b",
+                    "annotations": {"helpfulness": {"Rating": "5"}, "honesty": {"Rating": "N/A"}},
+                    "overall_score": 8.5,
+                }
+            ],
+        }
+    ],
 }
 
 
@@ -305,3 +340,33 @@ def _records_or_reason(row: dict[str, Any], name: str) -> tuple[Any, ...]:
 
 def test_the_subset_is_kept(tmp_path):
     assert only(tmp_path, {"prompt": "a", "completion": "b", "scenario": "s"}).prompt.subset == "s"
+
+
+def test_safety_is_kept_apart_from_helpfulness(tmp_path):
+    record = only(tmp_path, ROWS["pku-saferlhf"][0])
+    assert (record.chosen, record.rejected, record.safer) == ("helpful", "harmless", "rejected")
+    assert (record.chosen_safe, record.rejected_safe) == (False, True)
+
+
+def test_ratings_by_dimension_are_kept(tmp_path):
+    helpsteer = only(tmp_path, ROWS["helpsteer"][0])
+    assert helpsteer.value == 3.0 and helpsteer.scores["correctness"] == 4.0
+    assert len(helpsteer.scores) == 5
+    ultrafeedback = only(tmp_path, ROWS["ultrafeedback"][0])
+    assert (ultrafeedback.value, ultrafeedback.scores) == (8.5, {"helpfulness": 5.0})
+    plain = only(tmp_path, {"prompt": "a", "response": "b", "label": 1, "scores": {"wit": 2}})
+    assert (plain.value, plain.scores) == (1.0, {"wit": 2.0})
+
+
+def test_rows_that_tested_the_labellers_are_refused():
+    row = ROWS["steps"][3] | {"is_quality_control_question": True}
+    with pytest.raises(BadRow, match="is_quality_control_question"):
+        list(FORMATS["steps"].parse(row, Provenance(source="x")))
+
+
+def test_flags_of_a_preference_row_are_kept_and_checked(tmp_path):
+    row = {"prompt": "a", "chosen": "b", "rejected": "c", "chosen_safe": True}
+    record = only(tmp_path, row)
+    assert (record.chosen_safe, record.rejected_safe) == (True, None)
+    with pytest.raises(BadRow, match="chosen_safe"):
+        list(FORMATS["preference"].parse(row | {"chosen_safe": "yes"}, Provenance(source="x")))

@@ -71,6 +71,12 @@ class Comparison(Record):
     """True where the judge found no difference; chosen and rejected are then in source order."""
     strength: float | None = None
     """How much better, on the source's own scale, where it has one."""
+    chosen_safe: bool | None = None
+    """Whether the chosen reply is safe, where somebody said."""
+    rejected_safe: bool | None = None
+    """Whether the rejected reply is safe, where somebody said."""
+    safer: Literal["chosen", "rejected"] | None = None
+    """Which reply is safer, where that was asked apart from which is better."""
 
 
 class Ranking(Record):
@@ -80,11 +86,15 @@ class Ranking(Record):
     responses: tuple[str, ...] = Field(min_length=2)
     ranks: tuple[int, ...]
     """Rank of each response; smaller is better."""
+    scores: tuple[dict[str, float], ...] = ()
+    """Ratings of each response by dimension; empty where there are none."""
 
     @model_validator(mode="after")
     def _one_rank_each(self) -> Self:
         if len(self.ranks) != len(self.responses):
             raise ValueError(f"{len(self.responses)} responses but {len(self.ranks)} ranks")
+        if self.scores and len(self.scores) != len(self.responses):
+            raise ValueError(f"{len(self.responses)} responses but {len(self.scores)} scores")
         return self
 
 
@@ -94,6 +104,8 @@ class Rating(Record):
     prompt: Prompt
     response: str
     value: float
+    scores: dict[str, float] = {}
+    """Ratings by dimension, where there are several."""
 
 
 class StepLabels(Record):
@@ -102,11 +114,16 @@ class StepLabels(Record):
     prompt: Prompt
     steps: tuple[str, ...] = Field(min_length=1)
     labels: tuple[Literal[-1, 0, 1] | None, ...]
+    probabilities: tuple[float, ...] = ()
+    """Probability that each step is right, where it was estimated instead of judged."""
 
     @model_validator(mode="after")
     def _one_label_each(self) -> Self:
         if len(self.labels) != len(self.steps):
             raise ValueError(f"{len(self.steps)} steps but {len(self.labels)} labels")
+        if self.probabilities and len(self.probabilities) != len(self.steps):
+            got = len(self.probabilities)
+            raise ValueError(f"{len(self.steps)} steps but {got} probabilities")
         return self
 
 

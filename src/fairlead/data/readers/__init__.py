@@ -1,9 +1,10 @@
 """Readers of public formats: rows of files or data sets become records.
 
-`read` is the entry. The modules pairs, single, ranked and steps hold one function per format.
+`read` is the entry. The modules pairs, single, ranked, judged and steps hold one function per
+format.
 """
 
-from fairlead.data.readers import pairs, ranked, single, steps
+from fairlead.data.readers import judged, pairs, ranked, single, steps
 from fairlead.data.readers.reading import ReadResult, RejectedRow, detect, read
 from fairlead.data.readers.registry import FORMATS, BadRow, Format, Row, reader
 
@@ -15,6 +16,7 @@ __all__ = [
     "RejectedRow",
     "Row",
     "detect",
+    "judged",
     "pairs",
     "ranked",
     "read",

@@ -77,7 +77,16 @@ def preference(row: Row, at: Provenance) -> Iterator[Comparison]:
         rejected=worse,
         tie=bool(row.get("tie", False)),
         strength=_strength(row),
+        chosen_safe=_flag(row, "chosen_safe"),
+        rejected_safe=_flag(row, "rejected_safe"),
     )
+
+
+def _flag(row: Row, name: str) -> bool | None:
+    value = row.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadRow(name, "true, false or null", shown(value))
+    return value
 
 
 def _sides(row: Row, at: Provenance) -> tuple[Prompt, str, str]:

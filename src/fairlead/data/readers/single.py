@@ -20,7 +20,7 @@ from fairlead.records import Demonstration, Message, Problem, Prompt, Provenance
 
 PROMPT_FIELDS = ("prompt", "instruction")
 REPLY_FIELDS = ("completion", "response", "output")
-NOT_PLAIN = ("label", "labels", "steps", "chosen", "rejected")
+NOT_PLAIN = ("label", "labels", "steps", "chosen", "rejected", "is_safe", "helpfulness")
 
 
 def _any(row: Row, names: tuple[str, ...]) -> bool:
@@ -43,7 +43,7 @@ def _is_rating(row: Row) -> bool:
 
 def _is_prompt(row: Row) -> bool:
     verdicts = ("replies", "responses", "ranks", "completions", "preference", "answer")
-    answers = (*REPLY_FIELDS, *verdicts, "completion_a", "response 1", "response 2")
+    answers = (*REPLY_FIELDS, *verdicts, "completion_a", "response 1", "response 2", "response_0")
     others = ("messages", "conversations", "chosen", "rejected", "steps", "labels")
     return "prompt" in row and not _any(row, (*answers, *others))
 
@@ -90,7 +90,17 @@ def rating(row: Row, at: Provenance) -> Iterator[Rating]:
     else:
         name = first_of(row, *REPLY_FIELDS)
         asked, response = prompt(row, at, *PROMPT_FIELDS), reply(row[name], name)
-    yield Rating(prompt=asked, response=response, value=value)
+    yield Rating(prompt=asked, response=response, value=value, scores=_scores(row))
+
+
+def _scores(row: Row) -> dict[str, float]:
+    """Ratings by dimension, where the row has any."""
+    scores = row.get("scores")
+    if scores is None:
+        return {}
+    if not isinstance(scores, Mapping):
+        raise BadRow("scores", "ratings by name", shown(scores))
+    return {str(name): number(value, f"scores.{name}") for name, value in scores.items()}
 
 
 def _is_gsm8k(row: Row) -> bool:

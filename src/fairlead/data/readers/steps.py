@@ -34,9 +34,11 @@ def steps(row: Row, at: Provenance) -> Iterator[StepLabels]:
     `mistake_index` (BIG-Bench Mistake; null = no mistake) and an integer `label` (ProcessBench;
     -1 = no mistake) give the first wrong step counted from 0,
     `model_output_solution_first_error_step` (MR-GSM8K) counted from 1: steps before it are right,
-    it is wrong, and steps after it are unlabelled. PRM800K rows are read along the chosen path.
+    it is wrong, and steps after it are unlabelled. PRM800K rows are read along the chosen path;
+    its rows that tested the labellers are refused.
     """
     if _is_prm800k(row):
+        _check_hygiene(row)
         yield _prm800k(row, at)
         return
     name = first_of(row, *STEP_FIELDS)
@@ -77,6 +79,12 @@ def until_error(first: int | None, count: int) -> tuple[Label, ...]:
     if first is None:
         return tuple(LABELS[1] for _ in range(count))
     return tuple(LABELS[1 if i < first else -1 if i == first else None] for i in range(count))
+
+
+def _check_hygiene(row: Row) -> None:
+    for name in ("is_quality_control_question", "is_initial_screening_question"):
+        if row.get(name):
+            raise BadRow(name, "false: such rows tested the labellers", shown(row[name]))
 
 
 def _prm800k(row: Row, at: Provenance) -> StepLabels:
