@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat, Ids
+from fairlead.data.checks import prompt_of
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import load_reward_model, require_same_base
@@ -49,6 +50,21 @@ class Setting:
     seed: Seed
     allow_other_base: bool = False
     """Take reward models that were trained for another base model."""
+
+    @classmethod
+    def asking(
+        cls,
+        records: Sequence[Prompt | Problem],
+        *,
+        context: Context,
+        policy: Policy,
+        sampling: Sampling,
+        seed: Seed,
+    ) -> "Setting":
+        """A setting in which all of these are asked."""
+        chat = ChatFormat(policy.tokenizer)
+        prompts = [(i, chat.prompt_ids(prompt_of(record))) for i, record in enumerate(records)]
+        return cls(context, policy, sampling, prompts, records, seed)
 
     def replies(self) -> list[Reply]:
         """One reply of the reference to each of some prompts."""

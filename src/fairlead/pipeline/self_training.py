@@ -13,7 +13,6 @@ from pydantic import Field, PositiveInt
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import NamedEstimate
 from fairlead.core.seeds import Seed
-from fairlead.data.chat import ChatFormat
 from fairlead.data.convert import demonstrations
 from fairlead.generation.sampling import Sampling
 from fairlead.lineage.result import StageResult, Table
@@ -199,12 +198,11 @@ class Bench:
         return self.reward if self.stage.truth is None else self._source(self.stage.truth)
 
     def _source(self, reward: str | AnyReward) -> RewardSource:
-        chat = ChatFormat(self.policy.tokenizer)
-        setting = Setting(
+        setting = Setting.asking(
+            [a.problem or a.prompt for a in (*self.train, *self.test)],
             context=self.context,
             policy=self.policy,
             sampling=self.stage.sampling,
-            prompts=[(a.prompt, chat.prompt_ids(a.prompt)) for a in (*self.train, *self.test)],
             seed=self.context.seed.child("reward"),
         )
         return as_spec(reward).source(setting)
