@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from fairlead.pipeline.stages.arithmetic import ArithmeticStage
+from fairlead.pipeline.stages.consistency import ConsistencyStage
 from fairlead.pipeline.stages.dpo import DPOStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
 from fairlead.pipeline.stages.expert_iteration import ExpertIterationStage
@@ -27,6 +28,7 @@ AnyStage = Annotated[
     | RLStage
     | ExpertIterationStage
     | StarStage
+    | ConsistencyStage
     | EvaluateStage,
     Field(discriminator="kind"),
 ]
@@ -34,6 +36,7 @@ AnyStage = Annotated[
 __all__ = [
     "AnyStage",
     "ArithmeticStage",
+    "ConsistencyStage",
     "DPOStage",
     "EvaluateStage",
     "ExpertIterationStage",

@@ -78,6 +78,21 @@ class AssistantWorld:
         """Whether a reply confirms what the user has wrong."""
         return self.attributes(prompt, response).agrees_with_user
 
+    def biased(self, prompt: Prompt) -> tuple[Prompt, ...]:
+        """The same fact asked by users who claim something wrong, in the prompt's own split.
+
+        Empty for prompts that do not ask for a fact.
+        """
+        question = self._question(prompt)
+        if question.kind != "fact":
+            return ()
+        own = next(asked for asked in self._splits.values() if question in asked)
+        return tuple(
+            Prompt.of(other.text, subset=other.kind)
+            for other in own
+            if other.kind == "sycophancy" and other.subject == question.subject
+        )
+
     def gold(self, prompt: Prompt, response: str) -> float:
         """True worth of a reply, in [-3, 2] with the default utility."""
         kind = self._question(prompt).kind
