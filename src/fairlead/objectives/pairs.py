@@ -26,6 +26,29 @@ class Pairs:
     better_length: Float[Tensor, " pair"]
     """Tokens of the better reply, its EOS included."""
     worse_length: Float[Tensor, " pair"]
+    better_explored: Float[Tensor, " pair"]
+    """1 where the reference wrote the better reply, else 0."""
+    worse_explored: Float[Tensor, " pair"]
+
+    @property
+    def better_per_token(self) -> Float[Tensor, " pair"]:
+        """Mean log-probability of the better reply's tokens."""
+        return self.better / self.better_length
+
+    @property
+    def worse_per_token(self) -> Float[Tensor, " pair"]:
+        """Mean log-probability of the worse reply's tokens."""
+        return self.worse / self.worse_length
+
+    @property
+    def better_ratio_per_token(self) -> Float[Tensor, " pair"]:
+        """Mean log-ratio of policy to reference of the better reply's tokens."""
+        return self.better_ratio / self.better_length
+
+    @property
+    def worse_ratio_per_token(self) -> Float[Tensor, " pair"]:
+        """Mean log-ratio of policy to reference of the worse reply's tokens."""
+        return self.worse_ratio / self.worse_length
 
     @property
     def better_ratio(self) -> Float[Tensor, " pair"]:
@@ -89,6 +112,8 @@ def pairs_of(scores: Scores, batch: PreferenceBatch) -> Pairs:
     logps = segment_sum(scores.logps, packed.row_sequence, packed.sequences)
     lengths = segment_sum(torch.ones_like(scores.logps), packed.row_sequence, packed.sequences)
     reference = torch.zeros_like(logps) if batch.reference is None else batch.reference
+    nobody = torch.zeros_like(logps)
+    explored = nobody if batch.explored is None else batch.explored.to(logps.dtype)
     return Pairs(
         better=logps[batch.better],
         worse=logps[batch.worse],
@@ -96,4 +121,6 @@ def pairs_of(scores: Scores, batch: PreferenceBatch) -> Pairs:
         worse_reference=reference[batch.worse],
         better_length=lengths[batch.better],
         worse_length=lengths[batch.worse],
+        better_explored=explored[batch.better],
+        worse_explored=explored[batch.worse],
     )
