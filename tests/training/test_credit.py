@@ -14,7 +14,7 @@ from fairlead.core.errors import ConfigError
 from fairlead.core.seeds import Seed
 from fairlead.functional.advantages import generalised_advantages, shaped_rewards
 from fairlead.functional.reductions import whiten
-from fairlead.objectives import OBJECTIVES, Need
+from fairlead.objectives import OBJECTIVES, RolloutBatch
 from fairlead.training.credit import (
     GAE,
     AnyCredit,
@@ -172,12 +172,11 @@ def test_settings_survive_the_way_through_a_recipe(rule: type[CreditRule]) -> No
         ANY.validate_python({"kind": value.kind, "no_such_setting": 1})
 
 
-@pytest.mark.parametrize("kind", [k for k, o in OBJECTIVES.items() if Need.ROLLOUTS in o.needs])
+@pytest.mark.parametrize("kind", [k for k, o in OBJECTIVES.items() if o.batch is RolloutBatch])
 def test_every_rollout_objective_names_its_credit(kind: str) -> None:
     objective: Any = OBJECTIVES[kind]
-    if hasattr(objective, "rollouts"):
-        rule = ANY.validate_python(objective.rollouts["credit"])
-        assert rule.needs <= objective.needs
+    rule = ANY.validate_python(objective.rollouts["credit"])
+    assert rule.needs <= objective.needs
 
 
 @drawn(seed=st.integers(0, 999), whitened=st.booleans(), scaled=st.booleans())
