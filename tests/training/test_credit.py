@@ -356,3 +356,17 @@ def test_scores_that_are_advantages_are_only_spread() -> None:
     assert torch.equal(credit.advantages, torch.where(one.mask, one.scores[:, None], 0.0))
     shifted = NashMD()(replace(one, scores=one.scores + 0.5))
     torch.testing.assert_close(shifted.advantages, credit.advantages, **EXACT)
+
+
+@every_rule
+def test_scores_may_be_more_precise_than_log_probabilities(rule: type[CreditRule]) -> None:
+    one = sampled(5)
+    tables32 = {
+        name: x.float()
+        for name, x in vars(one).items()
+        if isinstance(x, Tensor) and x.is_floating_point() and name != "scores"
+    }
+    credit = rule()(replace(one, **tables32))
+    torch.testing.assert_close(
+        credit.advantages.double(), rule()(one).advantages, rtol=1e-4, atol=1e-5
+    )

@@ -72,7 +72,7 @@ class Sampled:
     def at_last(self, x: Tensor) -> Tensor:
         """[reply, token], the reply's number at its last token and 0 elsewhere."""
         last = self.mask.sum(1, keepdim=True) - 1
-        return torch.zeros_like(self.logp).scatter(1, last, x[:, None])
+        return x.new_zeros(self.mask.shape).scatter(1, last, x[:, None])
 
     @property
     def judged(self) -> Tensor:
