@@ -189,6 +189,28 @@ def report(
 
 @app.command()
 @for_people
+def diagnose(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False
+) -> None:
+    """Say whether data, SFT, the reward model or RL is at fault, and what to do about it.
+
+    Exit code 0: no fault found; 1: a fault was found; 3: not enough was measured to tell.
+    """
+    from fairlead.cli.diagnose import exit_code, shown
+    from fairlead.report.diagnose import diagnose as find_fault
+
+    diagnosis = find_fault(run_dir)
+    if as_json:
+        _print_json(diagnosis.model_dump(mode="json"))
+    else:
+        out.print(shown(diagnosis))
+        out.print(f"fault: {diagnosis.fault}", markup=False, highlight=False)
+    if code := exit_code(diagnosis):
+        raise typer.Exit(code)
+
+
+@app.command()
+@for_people
 def inspect(
     data: Annotated[str, typer.Argument(help="File, folder or hub name.")],
     format: Annotated[str, typer.Option(help="Format; auto goes by the fields.")] = "auto",
