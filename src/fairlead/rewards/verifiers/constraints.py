@@ -19,7 +19,7 @@ class Constraints(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_words: int | None = Field(default=None, ge=1)
-    """Fewest words, divided by white space."""
+    """Fewest words: what stands between blanks and has a letter or digit in it."""
     max_words: int | None = Field(default=None, ge=1)
     """Most words."""
     must_contain: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Constraints(BaseModel):
     def outcomes(self, text: str) -> dict[str, bool]:
         """Whether each constraint holds, by its name."""
         text = text.strip()
-        words = len(text.split())
+        words = sum(any(map(str.isalnum, word)) for word in text.split())
         tests: dict[str, tuple[object, Callable[[], bool]]] = {
             "min_words": (self.min_words, lambda: words >= (self.min_words or 0)),
             "max_words": (self.max_words, lambda: words <= (self.max_words or 0)),

@@ -10,6 +10,7 @@ from fairlead.core.errors import DataError
 from fairlead.records import Problem
 from fairlead.rewards.verifiers.base import FENCED, NO_ANSWER, Checked, Checker
 from fairlead.rewards.verifiers.confined.examiner import number_of_tests
+from fairlead.rewards.verifiers.confined.exchange import TOO_LONG
 from fairlead.rewards.verifiers.sandbox import Ended, Job, Limits, run
 
 REASONS = {
@@ -125,6 +126,8 @@ def _why(solution: Ended, examiner: Ended, results: list[dict[str, Any]]) -> tup
     detail = f"{failed['error']}: {failed['text']}" if failed["error"] else ""
     if examiner.stopped:
         return examiner.stopped, detail
+    if failed["error"] == "LinkBroken" and failed["text"] == TOO_LONG:
+        return "output", detail
     if failed["error"] == "LinkBroken":
         return _how_it_died(solution.status), detail
     if not results:

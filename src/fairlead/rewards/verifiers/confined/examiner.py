@@ -93,7 +93,7 @@ class Solution:
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        self.broken = False
+        self.broken: LinkBroken | None = None
         self._remotes: dict[int, Remote] = {}
         self._callbacks: list[Any] = []
         self._errors: dict[str, type[Exception]] = {}
@@ -115,8 +115,8 @@ class Solution:
             if "error" in answer:
                 raise self.error(answer)
             return self.decoded(answer.get("value"))
-        except LinkBroken:
-            self.broken = True
+        except LinkBroken as error:
+            self.broken = error
             raise
 
     def decoded(self, value: Any) -> Any:
@@ -265,12 +265,12 @@ def _outcomes(
         code = compile(ast.Module([statement], []), "tests", "exec", dont_inherit=True)
         error = _raised(lambda code=code: exec(code, names))
         if is_test(statement) or error is not None:
-            yield LinkBroken() if solution.broken else error
+            yield solution.broken or error
         if solution.broken or (error is not None and not is_test(statement)):
             return
     for name in test_functions(tree):
         error = _raised(names[name])
-        yield LinkBroken() if solution.broken else error
+        yield solution.broken or error
         if solution.broken:
             return
 

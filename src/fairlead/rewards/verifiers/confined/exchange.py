@@ -16,6 +16,7 @@ Resolve = Callable[[str, Any], Any]
 
 MESSAGE_BYTES = 16 * 2**20
 """The longest message that is accepted."""
+TOO_LONG = "the message is too long"
 SCALARS = (type(None), bool, int, float, str)
 CONTAINERS: dict[str, type[Any]] = {c.__name__: c for c in (list, tuple, set, frozenset)}
 
@@ -55,7 +56,7 @@ class Link:
         """
         line = self._incoming.readline(MESSAGE_BYTES)
         if not line.endswith(b"\n"):
-            raise LinkBroken("the message has no end" if line else "gone")
+            raise LinkBroken(TOO_LONG if len(line) >= MESSAGE_BYTES else "gone")
         try:
             message = json.loads(line)
         except (ValueError, RecursionError) as error:

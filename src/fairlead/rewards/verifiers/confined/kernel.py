@@ -15,7 +15,7 @@ import os
 import resource
 import signal
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -177,7 +177,11 @@ def confine_calls() -> None:
     machine = MACHINES.get(os.uname().machine)
     if machine is None:
         raise Unconfined(f"seccomp: no list of system calls for {os.uname().machine}")
-    steps = filter_steps(machine)
+    install(filter_steps(machine))
+
+
+def install(steps: Sequence[Step]) -> None:
+    """Puts a filter before every system call of this process and of those it starts."""
     code = b"".join(struct.pack("HBBI", s.code, s.if_equal, s.if_not, s.value) for s in steps)
     program = _Program(len(steps), code)
     _control("seccomp", SET_SECCOMP, 2, ctypes.byref(program))
