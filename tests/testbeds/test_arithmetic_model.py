@@ -51,11 +51,11 @@ def test_chat_template_by_hand():
 
 def test_sequences_are_short():
     items, report = encode(
-        WORLD.demonstrations(2000, Seed(1), second_guesses=0.5),
+        WORLD.demonstrations(800, Seed(1), second_guesses=0.5),
         ChatFormat(TOKENIZER),
         max_length=96,
     )
-    assert report.kept == 2000 and report.prompts_cut == 0
+    assert report.kept == 800 and report.prompts_cut == 0
     assert max(len(item.responses[0]) for item in items) <= LONGEST_REPLY
 
 
@@ -103,4 +103,4 @@ def test_the_model_learns_from_a_mediocre_demonstrator(tmp_path: Path):
     source = DatasetSource.of(items, sequence_batch, config, Seed(0))
     assert accuracy(policy, 60) == 0.0
     train(policy, SFT(), source, config, seed=Seed(0), run_dir=tmp_path)
-    assert 0.4 < accuracy(policy, 300) < 0.9
+    assert 0.35 < accuracy(policy, 300) < 0.9

@@ -102,7 +102,7 @@ def progress(total: Sum, text: str) -> float:
 
 
 def check_answer(total: Sum, text: str) -> AnswerVerdict:
-    """Judges the answer: the strict checker, which RL on the visible one must not see.
+    """Judges the answer: the strict checker.
 
     There must be one answer line, it must be the last line and its number must be right. Steps
     are not looked at.

@@ -125,9 +125,10 @@ class ArithmeticWorld:
             Labels 1 up to the mistake, -1 at it, None after it; all 1 without one.
 
         Raises:
-            ConfigError: a fault that does not exist, or none.
+            ConfigError: a fault that does not exist, or none; a rate that is no probability.
         """
         _check(faults, FAULTS, "fault")
+        _check_shares(rate=rate)
         total, rng = _read(prompt)[0], seed.numpy()
         wrong = rng.random() < rate
         lines = faulty_lines(total, pick(sorted(faults), rng), rng) if wrong else total.lines
@@ -167,12 +168,7 @@ class ArithmeticWorld:
         Raises:
             ConfigError: shares that do not fit into one, or see `problems`.
         """
-        if min(mistakes, second_guesses) < 0 or mistakes + second_guesses > 1:
-            raise ConfigError(
-                "the shares of bad solutions are no probabilities",
-                expected="0 <= mistakes, second_guesses and mistakes + second_guesses <= 1",
-                got=f"mistakes={mistakes}, second_guesses={second_guesses}",
-            )
+        _check_shares(mistakes=mistakes, second_guesses=second_guesses)
         problems = self.problems(n, seed.child("problems"), levels=levels, wordings=wordings)
         return [
             Demonstration(
@@ -303,3 +299,12 @@ def _pieces() -> Iterator[str]:
 def _check(given: Collection[object], known: Collection[object], what: str) -> None:
     if not given or not set(given) <= set(known):
         raise ConfigError(f"unknown {what}, or none", expected=str(known), got=str(given))
+
+
+def _check_shares(**shares: float) -> None:
+    if min(shares.values()) < 0 or sum(shares.values()) > 1:
+        raise ConfigError(
+            "the shares of bad solutions are no probabilities",
+            expected="none below 0, and at most 1 together",
+            got=str(shares),
+        )
