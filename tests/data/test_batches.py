@@ -3,7 +3,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.data.batches import microbatches, pack, preference_batch, sequence_batch
+from fairlead.core.errors import DataError
+from fairlead.core.seeds import Seed
+from fairlead.data.batches import (
+    microbatches,
+    mismatches,
+    pack,
+    preference_batch,
+    sequence_batch,
+    unpaired_batch,
+)
 from fairlead.data.chat import Item
 from fairlead.objectives import Totals, Tree
 
@@ -118,3 +127,69 @@ def test_batches_move_as_one() -> None:
     assert {batch.packed.input_ids.device.type, batch.better.device.type} == {"meta"}
     assert batch.reference is not None and batch.reference.device.type == "meta"
     assert batch.packed.trees == (Tree(0, 3, (2, 1)),)
+
+
+def test_strength_and_label_are_those_of_the_items_pairs() -> None:
+    ranking = Item((1,), ((2,), (3,), (4,)), (1, 0, 1), record=1)
+    strength, label = {0: 0.5, 1: 2.0}, {0: 0.9, 1: 0.75}
+    batch = preference_batch(
+        [PAIR, ranking],
+        strength=lambda item: strength[item.record],
+        label=lambda item: label[item.record],
+    )
+    assert batch.strength is not None and batch.strength.tolist() == [0.5, 2.0, 2.0]
+    assert batch.label is not None and batch.label.tolist() == pytest.approx([0.9, 0.75, 0.75])
+
+
+def single(record: int, prompt: int, *reply: int) -> Item:
+    return Item((0, prompt), (reply,), record=record)
+
+
+def test_unpaired_replies_come_with_mismatched_ones() -> None:
+    items = [single(0, 11, 21, 22), single(1, 12, 23)]
+    other = {0: single(0, 11, 23), 1: single(1, 12, 21, 22)}
+    batch = unpaired_batch(
+        items,
+        desirable=lambda item: item.record == 1,
+        reference=lambda item: -1.0 - item.record,
+        mismatched=lambda item: other[item.record],
+        mismatched_reference=lambda item: -5.0 - item.record,
+    )
+    assert batch.packed.input_ids.tolist() == [0, 11, 21, 22, 0, 12, 23]
+    assert batch.mismatched.input_ids.tolist() == [0, 11, 23, 0, 12, 21, 22]
+    assert batch.desirable.tolist() == [False, True]
+    assert batch.reference.tolist() == [-1.0, -2.0]
+    assert batch.mismatched_reference.tolist() == [-5.0, -6.0]
+    assert batch.totals() == Totals(sequences=2, rows=3, tokens=14)
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=12), st.integers(0, 99))
+def test_replies_are_mismatched_with_another_prompt_the_same_way_each_time(
+    asked: list[int], seed: int
+) -> None:
+    asked = [*asked, 4]
+    items = [single(n, prompt, 100 + n) for n, prompt in enumerate(asked)]
+    made = mismatches(items, Seed(seed), max_length=9)
+    assert [item.record for item in made] == list(range(len(items)))
+    assert [item.prompt for item in made] == [item.prompt for item in items]
+    assert made == mismatches(items, Seed(seed), max_length=9)
+    partners = [item.responses[0][0] - 100 for item in made]
+    assert all(asked[i] != asked[j] for i, j in enumerate(partners))
+
+
+def test_prompts_that_are_all_different_lend_each_reply_once() -> None:
+    items = [single(n, n, 100 + n) for n in range(50)]
+    made = mismatches(items, Seed(3), max_length=9)
+    assert sorted(item.responses for item in made) == [((100 + n,),) for n in range(50)]
+
+
+def test_a_prompt_too_long_for_another_reply_loses_its_beginning_but_for_bos() -> None:
+    long, short = Item((0, 1, 2, 3, 4), ((9,),)), Item((0, 7), ((5, 6, 8),), record=1)
+    made = mismatches([long, short], Seed(0), max_length=6)
+    assert (made[0].prompt, made[0].responses) == ((0, 3, 4), ((5, 6, 8),))
+    assert (made[1].prompt, made[1].responses) == ((0, 7), ((9,),))
+
+
+def test_one_prompt_cannot_be_mismatched() -> None:
+    with pytest.raises(DataError, match="all have the same prompt"):
+        mismatches([single(0, 1, 2), single(1, 1, 3)], Seed(0), max_length=9)

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.data.chat import ChatFormat, EncodingReport, Item, encode, encode_prompts
-from fairlead.records import Comparison, Demonstration, Message, Prompt, Ranking
+from fairlead.records import Comparison, Demonstration, Message, Prompt, Ranking, Rating
 
 SPECIAL = ["<eos>", "<bos>", "<user>", "<assistant>", "<system>"]
 VOCABULARY = {symbol: i for i, symbol in enumerate([*SPECIAL, *string.printable, ": "])}
@@ -213,3 +213,58 @@ def test_a_real_tokenizer_begins_and_ends_once() -> None:
     assert (*prompt, *response).count(real.bos_token_id) == 1
     assert response.count(chat.eos) == 1 and response[-1] == chat.eos
     assert chat.text(response).endswith("Once upon a time.")
+
+
+def begun(question: str, *so_far: str) -> Prompt:
+    """A prompt whose answer has begun."""
+    asked, answer = Message(role="user", content=question), "\n".join(so_far)
+    return Prompt(messages=(asked, Message(role="assistant", content=answer)))
+
+
+def test_a_begun_turn_is_continued_without_end_of_turn() -> None:
+    prompt, response = template.response_ids(begun("2+2-1", "2+2=4"), "\n4-1=3")
+    assert spelled(prompt) == "<bos><user>2+2-1<eos><assistant>2+2=4"
+    assert spelled(response) == "\n4-1=3"
+    prompt, response = plain.response_ids(begun("2+2-1", "2+2=4"), "\n4-1=3")
+    assert spelled(prompt) == "<bos>Human: 2+2-1\n\nAssistant: 2+2=4"
+    assert spelled(response) == "\n4-1=3"
+
+
+def test_a_turn_begun_with_nothing_is_its_invitation() -> None:
+    prompt, response = template.response_ids(begun("2+2", ""), "4")
+    assert prompt == template.prompt_ids(Prompt.of("2+2"))
+    assert spelled(response) == "4"
+    assert spelled(plain.response_ids(begun("2+2", ""), "4")[1]) == ": 4"  # as in any reply
+
+
+@every_format
+@given(question=texts, done=texts, step=texts.filter(str.strip))
+def test_a_continuation_is_the_beginning_of_the_whole_reply(
+    chat: ChatFormat, question: str, done: str, step: str
+) -> None:
+    done, step = f"A{done.strip()}", f"\n{step.strip()}"  # what templates trim is not asked about
+    prompt, response = chat.response_ids(begun(question, done), step)
+    whole = [*chat.response_ids(Prompt.of(question), done + step)]
+    joined = (*whole[0], *whole[1])
+    assert joined[: len(prompt) + len(response)] == (*prompt, *response)
+    assert EOS not in response and prompt == chat.prompt_ids(begun(question, done))
+
+
+def test_pairs_of_steps_share_the_steps_before_them() -> None:
+    record = Comparison(prompt=begun("Hi", "Yes."), chosen="\nHow?", rejected="\nNo")
+    (item,), _ = encode([record], template, max_length=99)
+    assert spelled(item.prompt) == "<bos><user>Hi<eos><assistant>Yes."
+    assert [spelled(r) for r in item.responses] == ["\nHow?", "\nNo"]
+
+
+@every_format
+def test_a_continuation_must_add_something(chat: ChatFormat) -> None:
+    with pytest.raises(DataError, match="adds nothing"):
+        chat.response_ids(begun("Hi", "Yes."), "")
+
+
+def test_ratings_are_single_replies() -> None:
+    (item,), _ = encode(
+        [Rating(prompt=Prompt.of("Hi"), response="Yes", value=0)], template, max_length=99
+    )
+    assert [spelled(r) for r in item.responses] == ["Yes<eos>"] and item.ranks == (0,)

@@ -5,13 +5,16 @@ arXiv:2410.20305.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
 import torch
 
+from fairlead.core.errors import DataError
+from fairlead.core.seeds import Seed
 from fairlead.data.chat import Item
-from fairlead.objectives.batch import Packed, PreferenceBatch, SequenceBatch, Tree
+from fairlead.objectives.batch import Packed, PreferenceBatch, SequenceBatch, Tree, UnpairedBatch
 
 
 def microbatches(items: Sequence[Item], tokens: int) -> list[list[Item]]:
@@ -116,6 +119,8 @@ def preference_batch(
     *,
     share_prompts: bool = True,
     reference: Callable[[Item], Sequence[float]] | None = None,
+    strength: Callable[[Item], float] | None = None,
+    label: Callable[[Item], float] | None = None,
 ) -> PreferenceBatch:
     """A microbatch of pairs or rankings.
 
@@ -123,10 +128,13 @@ def preference_batch(
         items: prompts with ranked replies.
         share_prompts: hold each prompt once.
         reference: summed reference log-probability of each reply of an item, in nats.
+        strength: margin that the scores of each pair of an item should keep.
+        label: probability that the better reply of each pair of an item is the better one.
     """
     better: list[int] = []
     worse: list[int] = []
     weight: list[float] = []
+    owner: list[Item] = []
     firsts = accumulate((len(item.responses) for item in items), initial=0)
     for item, first in zip(items, firsts, strict=False):
         pairs = [
@@ -138,6 +146,7 @@ def preference_batch(
         better += [i for i, _ in pairs]
         worse += [j for _, j in pairs]
         weight += [1 / len(pairs)] * len(pairs)
+        owner += [item] * len(pairs)
     known = None if reference is None else [value for item in items for value in reference(item)]
     return PreferenceBatch(
         packed=pack(items, share_prompts=share_prompts),
@@ -145,4 +154,80 @@ def preference_batch(
         worse=torch.tensor(worse),
         weight=torch.tensor(weight, dtype=torch.float32),
         reference=None if known is None else torch.tensor(known, dtype=torch.float32),
+        strength=None if strength is None else _of_each(owner, strength),
+        label=None if label is None else _of_each(owner, label),
     )
+
+
+def _of_each(items: Sequence[Item], value: Callable[[Item], float]) -> torch.Tensor:
+    return torch.tensor([value(item) for item in items], dtype=torch.float32)
+
+
+def unpaired_batch(
+    items: Sequence[Item],
+    *,
+    desirable: Callable[[Item], bool],
+    reference: Callable[[Item], float],
+    mismatched: Callable[[Item], Item],
+    mismatched_reference: Callable[[Item], float],
+    share_prompts: bool = True,
+) -> UnpairedBatch:
+    """A microbatch of replies judged one by one, each item with one reply.
+
+    Args:
+        items: prompts with one reply each.
+        desirable: whether the reply of an item is.
+        reference: summed reference log-probability of the reply of an item, in nats.
+        mismatched: the item's prompt with another's reply, see `mismatches`.
+        mismatched_reference: summed reference log-probability of that reply, in nats.
+        share_prompts: hold each prompt once.
+    """
+    others = [mismatched(item) for item in items]
+    return UnpairedBatch(
+        packed=pack(items, share_prompts=share_prompts),
+        desirable=torch.tensor([desirable(item) for item in items]),
+        reference=_of_each(items, reference),
+        mismatched=pack(others, share_prompts=share_prompts),
+        mismatched_reference=_of_each(items, mismatched_reference),
+    )
+
+
+def mismatches(items: Sequence[Item], seed: Seed, *, max_length: int) -> list[Item]:
+    """Every item's prompt with the reply of an item that has another prompt.
+
+    The partner is the next such item in a seeded order of all the data, so it is the same in every
+    epoch. Partners within a batch, as other implementations have them, would change with the order
+    of the data: reference scores could not be computed beforehand, and a step cut into other
+    microbatches would be another step. In one step the partners are as good as independent draws.
+
+    Args:
+        items: prompts with one reply each.
+        seed: of the order.
+        max_length: longest prompt plus reply, in tokens; longer prompts lose their beginning.
+
+    Returns:
+        One for each item, in their order and with their record.
+
+    Raises:
+        DataError: all items have the same prompt.
+    """
+    order = seed.child("mismatches").numpy().permutation(len(items)).tolist()
+    partner: dict[int, Item] = {}
+    for place, index in enumerate(order):
+        following = (items[i] for i in (*order[place + 1 :], *order[:place]))
+        other = next((o for o in following if o.prompt != items[index].prompt), None)
+        if other is None:
+            raise DataError(
+                "replies cannot be mismatched: all have the same prompt",
+                expected="replies to at least two prompts",
+                got=f"{len(items)} replies to one prompt",
+                remedy="add replies to other prompts; KTO needs them for its reference point",
+            )
+        partner[index] = other
+    return [_swapped(item, partner[i], max_length) for i, item in enumerate(items)]
+
+
+def _swapped(item: Item, other: Item, max_length: int) -> Item:
+    over = max(len(item.prompt) + len(other.responses[0]) - max_length, 0)
+    kept = (*item.prompt[:1], *item.prompt[1 + over :])  # a BOS stays
+    return replace(item, prompt=kept, responses=other.responses)

@@ -6,13 +6,17 @@ token straddles the border differently in training and in sampling.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.records import Comparison, Demonstration, Message, Prompt, Ranking
+from fairlead.records import Comparison, Demonstration, Message, Prompt, Ranking, Rating
 
 Ids = tuple[int, ...]
+
+Encodable = Demonstration | Comparison | Ranking | Rating
+"""Records that hold replies to a prompt."""
 
 PLAIN_ROLES = {"system": "System", "user": "Human", "assistant": "Assistant", "tool": "Tool"}
 """How turns are introduced where the tokenizer has no chat template."""
@@ -23,7 +27,11 @@ SHORTEST_PROMPT = 16
 
 @dataclass(frozen=True)
 class Item:
-    """A prompt and its replies as tokens; every reply ends in exactly one EOS."""
+    """A prompt and its replies as tokens.
+
+    Every reply ends in exactly one EOS, unless the prompt is an assistant's turn to be continued:
+    then none does.
+    """
 
     prompt: Ids
     responses: tuple[Ids, ...]
@@ -84,14 +92,29 @@ class ChatFormat:
         self.eos = int(str(end))
 
     def prompt_ids(self, prompt: Prompt) -> Ids:
-        """Tokens of a prompt, up to and including the marker that invites the reply."""
-        return self._ids(prompt.messages, invite=True)
+        """Tokens of a prompt, up to and including the marker that invites the reply.
+
+        Where the prompt ends in an assistant's turn they end with its text, without end of turn.
+        """
+        return self._begun(prompt, "") if prompt.continues else self._ids(prompt.messages, "invite")
 
     def response_ids(self, prompt: Prompt, response: str) -> tuple[Ids, Ids]:
-        """Tokens of the prompt and of the reply with its EOS, split where they part."""
+        """Tokens of the prompt and of the reply with its EOS, split where they part.
+
+        Where the prompt ends in an assistant's turn, the reply is the text behind it and has no
+        EOS: it may be one step of several.
+
+        Raises:
+            DataError: such a reply adds no token.
+        """
         invited = self.prompt_ids(prompt)
+        if prompt.continues:
+            whole = self._begun(prompt, response)
+            border = _common_prefix(invited, whole)
+            _check_added(whole[border:], prompt)
+            return whole[:border], whole[border:]
         reply = Message(role="assistant", content=response)
-        whole = self._ids((*prompt.messages, reply), invite=False)
+        whole = self._ids((*prompt.messages, reply), "end")
         border = _common_prefix(invited, whole)
         return whole[:border], self._ended(whole[border:])
 
@@ -100,14 +123,27 @@ class ChatFormat:
         decoded = self.tokenizer.decode(list(ids), skip_special_tokens=True)
         return str(decoded).strip()
 
-    def _ids(self, messages: Sequence[Message], *, invite: bool) -> Ids:
+    def _begun(self, prompt: Prompt, more: str) -> Ids:
+        """Tokens up to the end of the assistant's turn that has begun, with more text behind it."""
+        *before, begun = prompt.messages
+        text = begun.content + more
+        if not text:
+            return self._ids(before, "invite")
+        return self._ids((*before, Message(role="assistant", content=text)), "continue")
+
+    def _ids(self, messages: Sequence[Message], then: Literal["invite", "continue", "end"]) -> Ids:
+        """Tokens of the messages; `then` says what becomes of the last turn."""
         if self.tokenizer.chat_template:
             turns = [{"role": m.role, "content": m.content} for m in messages]
             ids = self.tokenizer.apply_chat_template(
-                turns, add_generation_prompt=invite, tokenize=True, return_dict=False
+                turns,
+                add_generation_prompt=then == "invite",
+                continue_final_message=then == "continue",
+                tokenize=True,
+                return_dict=False,
             )
             return tuple(map(int, ids))  # pyright: ignore[reportArgumentType]
-        ids = self.tokenizer(plain_text(messages, invite=invite))["input_ids"]
+        ids = self.tokenizer(plain_text(messages, invite=then == "invite"))["input_ids"]
         while ids and ids[-1] == self.eos:
             ids = ids[:-1]
         return tuple(ids)
@@ -119,6 +155,16 @@ class ChatFormat:
         return (*response, self.eos)
 
 
+def _check_added(added: Ids, prompt: Prompt) -> None:
+    if not added:
+        raise DataError(
+            "a reply adds nothing to the turn that it continues",
+            where=prompt.messages[-1].content[-80:],
+            expected="text behind the assistant's turn",
+            remedy="leave such records out",
+        )
+
+
 def plain_text(messages: Sequence[Message], *, invite: bool) -> str:
     """The conversation as text for models without a chat template."""
     turns = [f"{PLAIN_ROLES[m.role]}: {m.content.strip()}" for m in messages]
@@ -126,12 +172,12 @@ def plain_text(messages: Sequence[Message], *, invite: bool) -> str:
 
 
 def encode(
-    records: Sequence[Demonstration | Comparison | Ranking], chat: ChatFormat, *, max_length: int
+    records: Sequence[Encodable], chat: ChatFormat, *, max_length: int
 ) -> tuple[list[Item], EncodingReport]:
     """Tokenises records; what does not fit loses the front of its prompt, never part of a reply.
 
     Args:
-        records: demonstrations, comparisons or rankings; ties are left out and counted.
+        records: demonstrations, comparisons, rankings or ratings; ties are left out and counted.
         chat: the format of prompts and replies.
         max_length: longest prompt plus reply, in tokens.
 
@@ -180,19 +226,19 @@ def encode_prompts(
     return kept, too_long
 
 
-def _is_tie(record: Demonstration | Comparison | Ranking) -> bool:
+def _is_tie(record: Encodable) -> bool:
     match record:
         case Comparison():
             return record.tie
         case Ranking():
             return len(set(record.ranks)) == 1
-        case Demonstration():
+        case Demonstration() | Rating():
             return False
 
 
-def _item(record: Demonstration | Comparison | Ranking, chat: ChatFormat, index: int) -> Item:
+def _item(record: Encodable, chat: ChatFormat, index: int) -> Item:
     match record:
-        case Demonstration():
+        case Demonstration() | Rating():
             texts, ranks = (record.response,), (0,)
         case Comparison():
             texts, ranks = (record.chosen, record.rejected), (0, 1)

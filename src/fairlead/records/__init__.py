@@ -33,7 +33,11 @@ class Message(Record):
 
 
 class Prompt(Record):
-    """A conversation up to the point where the model must answer."""
+    """A conversation up to the point where the model must answer.
+
+    One that ends in an assistant's turn is to be continued there: a reply goes on behind its text,
+    and does not end the turn.
+    """
 
     messages: tuple[Message, ...] = Field(min_length=1)
     subset: str = ""
@@ -45,6 +49,11 @@ class Prompt(Record):
         """A prompt of one user turn."""
         message = Message(role="user", content=text)
         return cls(messages=(message,), subset=subset, provenance=provenance)
+
+    @property
+    def continues(self) -> bool:
+        """Whether a reply goes on with an assistant's turn that has begun."""
+        return self.messages[-1].role == "assistant"
 
     @property
     def first_user_turn(self) -> str:
@@ -71,6 +80,8 @@ class Comparison(Record):
     """True where the judge found no difference; chosen and rejected are then in source order."""
     strength: float | None = None
     """How much better, on the source's own scale, where it has one."""
+    preference: float | None = Field(default=None, ge=0, le=1)
+    """Probability that chosen is the better one, where it was judged softly; None for 1."""
     chosen_safe: bool | None = None
     """Whether the chosen reply is safe, where somebody said."""
     rejected_safe: bool | None = None
