@@ -158,6 +158,47 @@ def _summary(folder: Path) -> None:
 
 @app.command()
 @for_people
+def compare(
+    recipe: Annotated[Path, typer.Argument(help="Recipe with an evaluate stage (YAML).")],
+    overrides: Overrides = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Names, with commas; all of the recipe's.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="How many.", min=1)] = 1,
+    token_passes: Annotated[
+        int | None, typer.Option("--token-passes", help="Work that each method may do.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", help="Seeds at once.", min=1)] = 1,
+    out_dir: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Put methods side by side: the same data and budget, several seeds, one table and figure."""
+    _quiet()
+    from fairlead.pipeline.compare import compare as compare_methods
+    from fairlead.pipeline.recipe import load_recipe
+    from fairlead.report.comparison import markdown, write_comparison
+
+    loaded = load_recipe(recipe, overrides or [])
+    folder = out_dir or Path("runs") / f"{loaded.name}-compared"
+    comparison = compare_methods(
+        loaded,
+        methods.split(",") if methods else None,
+        seeds=seeds,
+        folder=folder,
+        budget=token_passes,
+        jobs=jobs,
+        say=lambda line: err.print(_escaped(line)),
+    )
+    page = write_comparison(comparison, folder)
+    if as_json:
+        _print_json(comparison.model_dump(mode="json"))
+    else:
+        out.print(markdown(comparison), markup=False)
+        out.print(f"comparison: {page}", markup=False)
+
+
+@app.command()
+@for_people
 def verify(
     run_dir: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False
 ) -> None:

@@ -34,6 +34,7 @@ class DAPO(ClippedRatios):
         "samples": 16,
         "kl": {"coefficient": 0.0},
         "dynamic_sampling": {"max_rounds": 10},
+        "overlong": {"factor": 1.0},
         "epochs": 1,
     }
 

@@ -53,8 +53,8 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
-def draw_figure(figure: Figure) -> Markup:
-    """A stage's figure as an SVG element; the page adds title, legend and caption."""
+def draw_figure(figure: Figure, *, legend: bool = False) -> Markup:
+    """A stage's figure as an SVG element; the page adds title, caption and as a rule the legend."""
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": figure.title}):
         canvas = Canvas(figsize=(5.0, 3.1), layout="constrained")
         axes = canvas.subplots()
@@ -62,6 +62,8 @@ def draw_figure(figure: Figure) -> Markup:
             _draw_series(axes, series, number)
         axes.set_xlabel(figure.x_label)
         axes.set_ylabel(figure.y_label)
+        if legend:
+            axes.legend(frameon=False, fontsize=8)
         labels = ", ".join(series.label for series in figure.series)
         return _svg(canvas, f"{figure.title}: {figure.y_label} by {figure.x_label} for {labels}")
 
@@ -119,10 +121,12 @@ def _draw_series(axes: Axes, series: Series, number: int) -> None:
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     if points:
         marker = list(_MARKERS)[number % len(_MARKERS)]
-        axes.plot(x, y, color=colour, linestyle="", marker=marker, markersize=4.5)
+        axes.plot(
+            x, y, color=colour, linestyle="", marker=marker, markersize=4.5, label=series.label
+        )
     else:
         dash = _LINES[number % len(_LINES)]
-        axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.7)
+        axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.7, label=series.label)
 
 
 def _array(values: tuple[Number, ...]) -> np.ndarray:

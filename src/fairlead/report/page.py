@@ -32,7 +32,7 @@ def render(run_dir: Path) -> str:
     """
     view = read_view(run_dir)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             view=view,
@@ -155,7 +155,8 @@ def _facts(view: RunView) -> dict[str, list[str]]:
     return facts
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What pages are made with: their templates and how they write numbers."""
     environment = Environment(
         loader=PackageLoader("fairlead.report"),
         autoescape=True,

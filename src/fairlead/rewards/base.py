@@ -37,7 +37,8 @@ class Scored:
     reasons: tuple[str, ...] = ()
     """Why each reply got its score, as short codes; empty where there is nothing to say."""
     token_rewards: tuple[Float[Tensor, " token"], ...] = ()
-    """Rewards at single tokens of each reply, on top of its score; empty where there are none."""
+    """Rewards at single tokens of each reply, on top of its score, nan where no step ends; empty
+    where there are none."""
     advantages: bool = False
     """Whether the values are advantages already, made by comparing the replies of a prompt."""
 

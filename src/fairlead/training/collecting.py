@@ -303,7 +303,7 @@ class Collector:
         theirs = self.answered(opponent, asked, seed.child("opponent")).scored.values
         samples = len(replies) // len(asked)
         wins = torch.sigmoid(scored.values - theirs.repeat_interleave(samples))
-        return replace(scored, values=wins, parts={**scored.parts, "score": scored.values})
+        return replace(scored, values=wins, parts={**scored.parts, "raw": scored.values})
 
     def _reply(self, index: int, rollout: Rollout) -> Reply:
         record = self.records[index]

@@ -43,8 +43,9 @@ class DynamicSampling(_Settings):
 class Overlong(_Settings):
     """A penalty that grows over the last tokens before the limit. Yu et al. 2025, eq. 13."""
 
-    buffer: PositiveInt
-    """Tokens before the limit (`sampling.max_new_tokens`) over which the penalty grows."""
+    buffer: PositiveInt | None = None
+    """Tokens before the limit (`sampling.max_new_tokens`) over which the penalty grows; None for a
+    fifth of the limit, as in the paper."""
     factor: PositiveFloat = 1.0
     """Penalty at the limit."""
 

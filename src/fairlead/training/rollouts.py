@@ -250,6 +250,8 @@ class RolloutSource(Online):
         mask = experience.mask
         logp = padded(experience.logps, mask)
         tokens = [torch.tensor(r.tokens) for r in experience.rollouts]
+        rewards = padded(experience.scored.token_rewards, mask)
+        steps = None if not experience.scored.token_rewards else ~rewards.isnan() & mask
         return Sampled(
             scores=self._final(experience, mask.sum(1)),
             mask=mask,
@@ -258,7 +260,8 @@ class RolloutSource(Online):
             values=padded(experience.values, mask),
             cost_values=padded(experience.cost_values, mask),
             costs=experience.costs,
-            token_rewards=padded(experience.scored.token_rewards, mask),
+            token_rewards=rewards.nan_to_num(),
+            steps=steps,
             group=experience.group,
             tokens=pad_sequence(tokens, batch_first=True),
             kl_coefficient=self.kl_coefficient,
@@ -274,11 +277,10 @@ class RolloutSource(Online):
         final = final - config.missing_eos_penalty * ~experience.ended
         if config.overlong is None:
             return final
-        limit = config.sampling.max_new_tokens
-        overlong = config.overlong
-        return final + overlong_penalty(
-            lengths, limit=limit, buffer=overlong.buffer, factor=overlong.factor
-        )
+        limit, overlong = config.sampling.max_new_tokens, config.overlong
+        buffer = overlong.buffer or max(limit // 5, 1)
+        penalty = overlong_penalty(lengths, limit=limit, buffer=buffer, factor=overlong.factor)
+        return final + penalty.to(final.dtype)
 
     def _importance(self, experience: Experience, sampled: Sampled) -> Tensor:
         """Weights of the credit where the sampler is not quite the trainer; 1 as a rule."""

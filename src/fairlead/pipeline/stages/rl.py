@@ -100,6 +100,14 @@ class RLStage(Stage):
             asked = asked.model_dump(exclude_unset=True)
         return values | {"rollouts": _over(defaults, asked)}
 
+    def with_objective(self, kind: str) -> "RLStage":
+        """The same stage for another objective, whose own rollout settings replace this one's."""
+        given = self.model_dump(mode="json", exclude_unset=True)
+        own = getattr(self.objective, "rollouts", {})
+        asked = _less(given.get("rollouts", {}), RolloutConfig(**own).model_dump(mode="json"), own)
+        changed = given | {"kind": "rl", "objective": {"kind": kind}, "rollouts": asked}
+        return RLStage.model_validate(changed)
+
     def references(self) -> list[tuple[str, str]]:
         """(field, name) of everything it reads, the rewards' models among them."""
         named = [("reward", name) for name in as_spec(self.reward).references()]
@@ -237,6 +245,20 @@ class _Asked:
     records: Sequence[Prompt | Problem]
     prompts: list[tuple[int, Ids]]
     too_long: int
+
+
+def _less(given: dict[str, Any], full: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those that only repeat the defaults; `full` has these as they are dumped."""
+    kept: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in defaults:
+            kept[key] = value
+        elif isinstance(value, dict) and isinstance(defaults[key], dict):
+            below = _less(value, full[key], defaults[key])
+            kept |= {key: below} if below else {}
+        elif value != full[key]:
+            kept[key] = value
+    return kept
 
 
 def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
