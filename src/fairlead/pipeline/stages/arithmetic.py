@@ -21,9 +21,9 @@ class ArithmeticStage(Stage):
     """
 
     kind: Literal["arithmetic"] = "arithmetic"
-    levels: tuple[Level, ...] = (1, 2)
+    levels: tuple[Level, ...] = (1, 2, 3)
     """How hard the sums are, from 1 to 5."""
-    demonstrations: PositiveInt = 6_000
+    demonstrations: PositiveInt = 8_000
     """Solutions of a mediocre demonstrator, for SFT."""
     mistakes: float = Field(default=0.2, ge=0, le=1)
     """Share of the demonstrations with a mistake."""
