@@ -5,6 +5,7 @@ data or rewards, which train with one of the objectives.
 """
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +20,7 @@ from fairlead.objectives import (
     StepBatch,
     UnpairedBatch,
 )
+from fairlead.pipeline.stages import ConsistencyStage, ExpertIterationStage, StarStage
 
 
 class Family(StrEnum):
@@ -64,6 +66,12 @@ FAMILIES: dict[type, tuple[Family, str]] = {
 }
 """Family and stage of an objective, by the batches it takes."""
 
+OTHER_FAMILIES: dict[str, tuple[Family, str]] = {
+    "pairwise_generative": FAMILIES[StepBatch],
+    "xpo": FAMILIES[RolloutBatch],
+}
+"""Objectives whose family is not what their batch type says."""
+
 DATA: dict[type, frozenset[str]] = {
     SequenceBatch: frozenset({"demonstrations"}),
     PreferenceBatch: frozenset({"pairs"}),
@@ -99,7 +107,105 @@ OTHER_DATA: dict[str, frozenset[str]] = {
 }
 """Objectives whose data is not all that their batch type says."""
 
-PROCEDURES: tuple[Method, ...] = ()
+
+def _of_stage(stage: Any, needs: tuple[str, ...]) -> Method:
+    kind = stage.methods[0]
+    return Method(
+        kind=kind,
+        title=stage.title,
+        source=stage.source,
+        equation=stage.equation,
+        choose=stage.choose,
+        needs=needs,
+        family=Family.SELF_IMPROVEMENT,
+        how=f"stage `{stage.model_fields['kind'].default}`",
+    )
+
+
+PROCEDURES: tuple[Method, ...] = (
+    _of_stage(ExpertIterationStage, needs=("problems", "reward model or verifier", "rollouts")),
+    Method(
+        kind="rejection_sampling",
+        title="Rejection sampling",
+        source="Yuan et al. 2023, arXiv:2308.01825; best of n: Dong et al. 2023, arXiv:2304.06767",
+        equation=r"-\mathbb{E}_{x}\,\log\pi(y^\star\mid x),\quad "
+        r"y^\star = \arg\max_{i\le n} r(x, y_i),\ y_i\sim\pi_0(\cdot\mid x)",
+        choose="A reward that can rank replies and a budget for sampling, but not for RL: one "
+        "round is a strong and stable baseline.",
+        needs=("prompts", "reward model or verifier", "rollouts"),
+        family=Family.SELF_IMPROVEMENT,
+        how="stage `expert_iteration`, one round",
+    ),
+    _of_stage(StarStage, needs=("problems", "rollouts", "verifier")),
+    _of_stage(ConsistencyStage, needs=("prompts", "rollouts", "wrapped prompts")),
+    Method(
+        kind="online_dpo",
+        title="Online DPO",
+        source="Guo et al. 2024, arXiv:2402.04792",
+        equation=r"-\log\sigma(\beta h(y_w, y_l)),\quad y_1, y_2\sim\pi_\theta(\cdot\mid x),\ "
+        r"r(x, y_w) > r(x, y_l)",
+        choose="A reward model or judge at hand: DPO on pairs of the policy's own fresh replies, "
+        "with no critic.",
+        needs=("prompts", "reference", "reward model or verifier", "rollouts"),
+        family=Family.REINFORCEMENT,
+        how="stage `rl`, with an objective on pairs",
+    ),
+    Method(
+        kind="iterative_dpo",
+        title="Iterative DPO",
+        source="Dong et al. 2024, arXiv:2405.07863",
+        equation=r"\pi_{t+1} = \arg\min_\pi -\mathbb{E}\,\log\sigma(\beta h_{\pi,\pi_{ref}}"
+        r"(y_w, y_l)),\quad y_1\dots y_n\sim\pi_t(\cdot\mid x)",
+        choose="As online DPO, in a few rounds of sampling and training: cheaper to run, and the "
+        "pairs of each round can be looked at.",
+        needs=("prompts", "reference", "reward model or verifier", "rollouts"),
+        family=Family.REINFORCEMENT,
+        how="stage `rl`, with an objective on pairs and `rollouts.sync_reference`",
+    ),
+    Method(
+        kind="ensemble",
+        title="Reward-model ensemble",
+        source="Coste et al. 2023, arXiv:2310.02743",
+        equation=r"r(x, y) = \mu - \lambda\,\sigma^2,\quad \mu = \tfrac{1}{M}\sum_i r_i(x, y),"
+        r"\ \sigma^2 = \mathrm{Var}_i\, r_i(x, y)",
+        choose="The policy finds replies that one reward model overrates: members that disagree "
+        "lower the reward.",
+        needs=("reward model",),
+        family=Family.REWARDS,
+        how="reward `ensemble` of the stage `rl`",
+    ),
+    Method(
+        kind="length_debiased",
+        title="Length-debiased reward",
+        source="Singhal et al. 2023, arXiv:2310.03716",
+        equation=r"r'(x, y) = r(x, y) - s\,(|y| - \bar n)",
+        choose="A finished reward model that favours long replies and cannot be trained anew.",
+        needs=("reward model",),
+        family=Family.REWARDS,
+        how="reward `length_debiased` of the stage `rl`",
+    ),
+    Method(
+        kind="par",
+        title="PAR: preference as reward",
+        source="Fu et al. 2025, arXiv:2502.18770",
+        equation=r"r'(x, y) = \tfrac{1}{M}\sum_m \sigma(k\,(r(x, y) - r(x, y_m))),\quad "
+        r"y_m\sim\pi_{ref}(\cdot\mid x)",
+        choose="RL whose reward runs away: a bounded reward gives no more for ever higher scores.",
+        needs=("reference", "reward model"),
+        family=Family.REWARDS,
+        how="reward `par` of the stage `rl`",
+    ),
+    Method(
+        kind="verifiable",
+        title="Verifiable rewards",
+        source="Lambert et al. 2024, arXiv:2411.15124",
+        equation=r"r(x, y) = w_c\,1[\mathrm{answer}(y) = a] + w_f\,1[\mathrm{format}(y)]",
+        choose="Problems whose answers a program can check: no reward model that could be fooled.",
+        needs=("problems", "rollouts", "verifier"),
+        family=Family.REWARDS,
+        how="reward `checker` of the stage `rl`",
+    ),
+)
 """Methods that are no objective."""
 
 
@@ -111,7 +217,7 @@ def methods() -> tuple[Method, ...]:
 
 
 def _of_objective(kind: str, objective: type[Objective]) -> Method:
-    family, how = FAMILIES[objective.batch]
+    family, how = OTHER_FAMILIES.get(kind, FAMILIES[objective.batch])
     if family is Family.PREFERENCES and Need.LOGPS not in objective.needs:
         family, how = FAMILIES[StepBatch]
     data = OTHER_DATA.get(kind, DATA[objective.batch])
