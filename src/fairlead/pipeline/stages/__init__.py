@@ -6,16 +6,17 @@ from pydantic import Field
 
 from fairlead.pipeline.stages.arithmetic import ArithmeticStage
 from fairlead.pipeline.stages.consistency import ConsistencyStage
-from fairlead.pipeline.stages.dpo import DPOStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
 from fairlead.pipeline.stages.expert_iteration import ExpertIterationStage
 from fairlead.pipeline.stages.label import LabelStage
+from fairlead.pipeline.stages.preference import PreferenceStage
 from fairlead.pipeline.stages.records import RecordsStage
 from fairlead.pipeline.stages.reward import RewardStage
 from fairlead.pipeline.stages.rl import RLStage
 from fairlead.pipeline.stages.sft import SFTStage
 from fairlead.pipeline.stages.star import StarStage
 from fairlead.pipeline.stages.testbed import TestbedStage
+from fairlead.pipeline.stages.verification import VerificationStage
 
 AnyStage = Annotated[
     RecordsStage
@@ -24,11 +25,12 @@ AnyStage = Annotated[
     | SFTStage
     | LabelStage
     | RewardStage
-    | DPOStage
+    | PreferenceStage
     | RLStage
     | ExpertIterationStage
     | StarStage
     | ConsistencyStage
+    | VerificationStage
     | EvaluateStage,
     Field(discriminator="kind"),
 ]
@@ -37,14 +39,15 @@ __all__ = [
     "AnyStage",
     "ArithmeticStage",
     "ConsistencyStage",
-    "DPOStage",
     "EvaluateStage",
     "ExpertIterationStage",
     "LabelStage",
+    "PreferenceStage",
     "RLStage",
     "RecordsStage",
     "RewardStage",
     "SFTStage",
     "StarStage",
     "TestbedStage",
+    "VerificationStage",
 ]
