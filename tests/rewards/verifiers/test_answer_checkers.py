@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +106,8 @@ def test_number_takes_linear_time(piece):
         (r"\boxed{1} \boxed{\frac{1}{2}}", ["1", r"\frac{1}{2}"]),
         (r"\boxed{\{1, 2\}}", [r"\{1, 2\}"]),
         (r"\fbox{a} \boxed {b}", ["a", "b"]),
-        (r"\boxed{\boxed{4}}", [r"\boxed{4}", "4"]),
+        (r"\boxed{\boxed{4}}", ["{4}"]),
+        (r"\boxed{1 \boxed{4} \boxed{5", [None]),
         (r"} \boxed{2", [None]),
         (r"\\boxed{3}", []),
         (r"\boxed{}", [""]),
@@ -178,9 +178,36 @@ def test_math_needs_an_answer():
         MathChecker().check(problem(" $ $ "), r"\boxed{1}")
 
 
-@given(st.text(alphabet="\\boxed{}{}$ #1a\n", max_size=60))
-def test_boxes_are_total(text):
-    assert len(boxed(text)) == len(re.findall(r"(?<!\\)(?:\\\\)*\\boxed *\{", text))
+@given(st.lists(st.sampled_from(["\\boxed{", "{", "}", "\\}", "$", "#### ", "1", "a", "\n"])))
+def test_boxes_are_total(pieces):
+    text = "".join(pieces)
+    for found in boxed(text):
+        assert text.startswith("\\boxed{", found.position)
+    assert (boxed(text) == []) == ("\\boxed{" not in text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\boxed{" * 30_000 + "}" * 30_000,
+        r"\boxed{" * 30_000,
+        r"\boxed{1}" * 30_000,
+        "answer is " + r"\(" * 50_000,
+        "answer is $x\n" * 20_000,
+        "#### \n" * 30_000,
+    ],
+)
+def test_looking_for_answers_takes_linear_time(text):
+    began = time.monotonic()
+    assert MathChecker().check(problem("5"), text).score == 0.0
+    assert time.monotonic() - began < 5
+
+
+def test_exact_takes_linear_time():
+    began = time.monotonic()
+    accents = "a" + "\u0315\u0300\u0327" * 100_000
+    assert ExactChecker().check(problem("a"), accents).reason == "wrong"
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fairlead.rewards.verifiers import CodeChecker, Limits
 QUESTION = "Write a function add that gives the sum of two numbers."
 ADD = "assert add(1, 2) == 3\nassert add(2, 2) == 4\ndef test_big():\n    assert add(10, 5) == 15\n"
 CHECKER = CodeChecker()
-HASTY = CodeChecker(limits=Limits(wall_seconds=1.0))
+HASTY = CodeChecker(limits=Limits(wall_seconds=0.5))
 
 
 def checked(solution: str, tests: str = ADD, checker: CodeChecker = CHECKER):
@@ -149,6 +149,19 @@ def test_tests_can_do_what_tests_do(name):
     tests, solution = RICH[name]
     found = checked(solution, tests)
     assert (found.score, found.reason) == (1.0, "correct"), found.detail
+
+
+def test_a_reply_may_repeat_the_question():
+    """Many questions give the first lines of the function."""
+    question = "def add(a, b):\n    'The sum of two numbers.'\n"
+    found = CHECKER.check(problem(ADD, question), f"```\n{question}    return a + b\n```")
+    assert found.score == 1.0
+
+
+def test_the_text_of_a_failure_may_be_the_solution_s():
+    raising = "class R:\n  def __str__(s): raise SystemExit\ndef f(): return R()"
+    found = checked(raising, "assert f() == 1, f()\nassert f() == 2")
+    assert (found.score, found.reason) == (0.0, "wrong")
 
 
 def test_built_in_names_are_the_solution_s_where_the_checker_says_so():

@@ -49,19 +49,23 @@ class Checker(BaseModel, ABC):
             DataError: the problem itself cannot be used, whatever the reply.
         """
 
-    def answer_in(self, problem: Problem, text: str) -> str | None:
-        """The part of a reply that may hold the answer; None where its section is missing.
+    def answer_in(self, text: str) -> str | None:
+        """The part of a reply that may hold the answer; None where its section is missing."""
+        if not self.section:
+            return text
+        before = text.rpartition(f"</{self.section}>")[0]
+        _, opened, inside = before.rpartition(f"<{self.section}>")
+        return inside if opened else None
 
-        What repeats the user's turn word for word is left out: a number that was in the question
-        is no answer.
-        """
-        if self.section:
-            parts = text.rpartition(f"</{self.section}>")[0].rpartition(f"<{self.section}>")
-            if not parts[1]:
-                return None
-            text = parts[2]
-        asked = problem.prompt.messages[-1].content.strip()
-        return text.replace(asked, " ") if len(re.findall(r"\w+", asked)) >= 4 else text
+
+def without_question(problem: Problem, text: str) -> str:
+    """A reply without what it repeats of the user's turn word for word.
+
+    A number that was in the question is no answer. Turns of up to three words are left alone, for
+    an answer may well hold them.
+    """
+    asked = problem.prompt.messages[-1].content.strip()
+    return text.replace(asked, " ") if len(asked.split()) > 3 else text
 
 
 NO_ANSWER = Checked(0.0, "", "no_answer")

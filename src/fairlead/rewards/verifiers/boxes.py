@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.S)
-INLINE = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
+INNER = re.compile(r"\\(?:boxed|fbox)\s*\{")
+# Bounded: a line of nothing but opened formulas must not take its length squared.
+INLINE = re.compile(r"\$\$?(.{1,1000}?)\$\$?|\\\((.{1,1000}?)\\\)|\\\[(.{1,1000}?)\\\]")
 
 
 @dataclass(frozen=True)
@@ -18,23 +20,22 @@ class Found:
 
 
 def boxed(text: str) -> list[Found]:
-    """All boxed expressions, braces balanced, in the order in which they open."""
-    opened: list[tuple[int, int] | None] = []
+    """Boxed expressions that are in no other box, braces balanced, in their order."""
     found: list[Found] = []
+    depth, start, content = 0, 0, -1
     for token in TOKEN.finditer(text):
-        match token.group()[-1], len(token.group()):
-            case "{", 1:
-                opened.append(None)
-            case "{", length if length > 2:
-                opened.append((token.start(), token.end()))
-            case "}", 1:
-                start = opened.pop() if opened else None
-                if start:
-                    found.append(Found(start[0], text[start[1] : token.start()].strip()))
-            case _:
-                pass
-    found += [Found(start[0], None) for start in opened if start]
-    return sorted(found, key=lambda f: f.position)
+        box = len(token.group()) > 2
+        if content < 0:
+            if box:
+                depth, start, content = 1, token.start(), token.end()
+        elif box or token.group() == "{":
+            depth += 1
+        elif token.group() == "}":
+            depth -= 1
+            if not depth:
+                found.append(Found(start, INNER.sub("{", text[content : token.start()]).strip()))
+                content = -1
+    return found if content < 0 else [*found, Found(start, None)]
 
 
 def marked(text: str, markers: Sequence[str]) -> list[Found]:

@@ -76,7 +76,7 @@ class ConstraintsChecker(Checker):
             DataError: the problem's answer holds no constraints.
         """
         constraints = self.constraints or _read(problem.answer)
-        inside = text if not self.section else self.answer_in(problem, text)
+        inside = self.answer_in(text)
         if inside is None or not inside.strip():
             return NO_ANSWER
         outcomes = constraints.outcomes(inside)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fairlead.core.errors import DataError
 from fairlead.records import Problem
-from fairlead.rewards.verifiers.base import NO_ANSWER, Checked, Checker, verdict
+from fairlead.rewards.verifiers.base import NO_ANSWER, Checked, Checker, verdict, without_question
 
 # ASCII digits only: a full-width or Arabic digit is a look-alike, no digit of the answer.
 PLAIN = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,20}(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
@@ -52,8 +52,8 @@ class NumberChecker(Checker):
                 got=repr(problem.answer[:80]),
                 remedy="give this problem another checker, such as `math` or `exact`",
             )
-        inside = self.answer_in(problem, text)
-        if inside is None or (self.need_marker and self.marker not in inside):
+        inside = without_question(problem, self.answer_in(text) or "")
+        if self.need_marker and self.marker not in inside:
             return NO_ANSWER
         found = _last(self._after_marker(inside))
         if found is None:

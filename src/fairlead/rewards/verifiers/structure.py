@@ -39,7 +39,7 @@ class JsonChecker(Checker):
         require_package("jsonschema", "the JSON checker needs jsonschema")
         schema = problem.answer if self.accepts is None else json.dumps(self.accepts)
         read = _schema(schema)
-        inside = self.answer_in(problem, text)
+        inside = self.answer_in(text)
         blocks = FENCED.findall(inside or "")
         parsed = blocks[-1][1].strip() if blocks else (inside or "").strip()
         if not parsed:

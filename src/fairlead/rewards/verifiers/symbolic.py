@@ -14,7 +14,7 @@ from pydantic import Field
 
 from fairlead.core.errors import DataError
 from fairlead.records import Problem
-from fairlead.rewards.verifiers.base import NO_ANSWER, Checked, Checker, verdict
+from fairlead.rewards.verifiers.base import NO_ANSWER, Checked, Checker, verdict, without_question
 from fairlead.rewards.verifiers.boxes import answers, boxed
 from fairlead.rewards.verifiers.workers import Pool, require_package
 
@@ -48,7 +48,7 @@ class MathChecker(Checker):
         """
         pool = _pool()
         gold = _gold(problem.answer)
-        found = answers(self.answer_in(problem, text) or "", self.markers)
+        found = answers(without_question(problem, self.answer_in(text) or ""), self.markers)
         if not found:
             return NO_ANSWER
         last = found[-1].content

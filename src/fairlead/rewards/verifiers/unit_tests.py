@@ -55,7 +55,7 @@ class CodeChecker(Checker):
             DataError: the problem's answer is no Python source with tests.
         """
         total = count_tests(problem.answer)
-        inside = self.answer_in(problem, text)
+        inside = self.answer_in(text)
         blocks = FENCED.findall(inside or "")
         source = blocks[-1][1] if blocks else inside
         if source is None or not source.strip():
@@ -116,8 +116,12 @@ def _no_tests(got: str) -> DataError:
 
 
 def _results(report: bytes) -> list[dict[str, Any]]:
-    """Complete lines of the report: the last may be cut where the tests were stopped."""
-    return [json.loads(line) for line in report.split(b"\n")[:-1]]
+    """Complete lines of the report.
+
+    The last may be cut where the tests were stopped, and a dying interpreter may add words.
+    """
+    lines = report.split(b"\n")[:-1]
+    return [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
 
 
 def _why(solution: Ended, examiner: Ended, results: list[dict[str, Any]]) -> tuple[str, str]:

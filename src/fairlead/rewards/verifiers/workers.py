@@ -94,7 +94,11 @@ class Pool:
     def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any] | str:
         """The answer; or `timeout` or `memory` where a worker was lost over the question."""
         worker = self._taken()
-        answer = worker.ask(question, seconds)
+        try:
+            answer = worker.ask(question, seconds)
+        except BaseException:
+            worker.stop()
+            raise
         if answer is not None:
             with self._lock:
                 self._idle.append(worker)

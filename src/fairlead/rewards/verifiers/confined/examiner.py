@@ -285,5 +285,8 @@ def _raised(run: Any) -> BaseException | None:
 
 def _tell(report: Any, error: BaseException | None) -> None:
     told = "" if error is None else type(error).__name__
-    text = "" if error is None else str(error)[:500]
+    try:  # The error may hold an object of the solution.
+        text = "" if error is None else str(error)[:500]
+    except BaseException:
+        text = ""
     report.write(json.dumps({"passed": error is None, "error": told, "text": text}) + "\n")
