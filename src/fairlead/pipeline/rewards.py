@@ -17,14 +17,18 @@ from fairlead.data.chat import ChatFormat, Ids
 from fairlead.data.checks import prompt_of
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Sampling
-from fairlead.models.loading import load_reward_model, require_same_base
+from fairlead.models.heads import Ensemble
+from fairlead.models.loading import load_policy, load_reward_model, require_same_base
 from fairlead.models.policy import Policy
+from fairlead.models.reward_model import RewardModel
 from fairlead.pipeline.stage import Context
 from fairlead.records import Problem, Prompt
 from fairlead.rewards import shaping
 from fairlead.rewards.base import FunctionReward, Reply, RewardSource
-from fairlead.rewards.ensemble import AnyCombination, EnsembleReward, WorstMember
+from fairlead.rewards.ensemble import AnyCombination, EnsembleReward, Heads, WorstMember
 from fairlead.rewards.model import ModelReward
+from fairlead.rewards.preference import GeneralPreferenceReward, PairwiseGenerativeReward
+from fairlead.rewards.process import Aggregation, ProcessReward
 from fairlead.rewards.references import ReferenceScores, reference_scores, sample_replies
 from fairlead.rewards.verifiers import AnyChecker
 from fairlead.rewards.verifiers.reward import CheckedGap, VerifierReward
@@ -115,13 +119,98 @@ class TrainedReward(RewardSpec):
 
     def source(self, setting: Setting) -> RewardSource:
         """Loads it, frozen."""
+        return ModelReward(self.model(setting), setting.policy.tokenizer)
+
+    def model(self, setting: Setting) -> RewardModel:
+        """Loads the model, frozen."""
         model = load_reward_model(setting.context.model(self.path)).eval()
         model.requires_grad_(False)
         require_same_base(model, setting.policy, allowed=setting.allow_other_base)
-        return ModelReward(model, setting.policy.tokenizer)
+        return model
 
     def references(self) -> list[str]:
         """The model."""
+        return [self.path]
+
+
+class InformReward(TrainedReward):
+    """An InfoRM reward model that also says how far replies lie from the reference's.
+
+    Miao et al. 2025, arXiv:2510.13694.
+    """
+
+    kind: Literal["inform"] = "inform"  # pyright: ignore[reportIncompatibleVariableOverride]
+    distance_penalty: NonNegativeFloat = 0.0
+    """Taken from the score per unit of Mahalanobis distance in the latent space."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Fits the cloud of the reference's replies."""
+        model = self.model(setting)
+        source = ModelReward(model, setting.policy.tokenizer)
+        return source.against(setting.replies(), penalty=self.distance_penalty)
+
+
+class ProcessSpec(TrainedReward):
+    """A process reward model, whose steps are lines. Lightman et al. 2023, arXiv:2305.20050."""
+
+    kind: Literal["process"] = "process"  # pyright: ignore[reportIncompatibleVariableOverride]
+    aggregate: Aggregation = "minimum"
+    """How the steps' probabilities become one score; "last" for outcome reward models."""
+    at_steps: bool = False
+    """Pay each step's probability at its last token, and nothing for the whole."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Loads it, frozen."""
+        model = self.model(setting)
+        return ProcessReward(model, setting.policy.tokenizer, self.aggregate, self.at_steps)
+
+
+class GeneralPreferenceSpec(TrainedReward):
+    """Preference to the other replies to a prompt, which may go in circles. Zhang et al. 2024,
+    arXiv:2410.02197.
+    """  # noqa: D205
+
+    kind: Literal["general_preference"] = "general_preference"  # pyright: ignore[reportIncompatibleVariableOverride]
+    temperature: PositiveFloat = 0.1
+    """Divides the scores, as in training."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Loads it, frozen."""
+        model = self.model(setting)
+        return GeneralPreferenceReward(model, setting.policy.tokenizer, self.temperature)
+
+
+class GPRLSpec(GeneralPreferenceSpec):
+    """Advantages from a general preference model, each plane normalised by itself; for
+    `credit: {kind: as_scored}`. Umer et al. 2026, arXiv:2605.18721.
+    """  # noqa: D205
+
+    kind: Literal["gprl"] = "gprl"  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Loads it, frozen."""
+        model = self.model(setting)
+        tokenizer = setting.policy.tokenizer
+        return GeneralPreferenceReward(model, tokenizer, self.temperature, advantages=True)
+
+
+class PairwiseGenerativeSpec(RewardSpec):
+    """A policy that was trained to say which of two replies is better. Mahan et al. 2024,
+    arXiv:2410.12832.
+    """  # noqa: D205
+
+    kind: Literal["pairwise_generative"] = "pairwise_generative"
+    path: str
+    """The judging policy: a stage, a folder or a hub name."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """Loads it, frozen."""
+        judge = load_policy(setting.context.model(self.path)).eval()
+        judge.requires_grad_(False)
+        return PairwiseGenerativeReward(judge)
+
+    def references(self) -> list[str]:
+        """The judge."""
         return [self.path]
 
 
@@ -171,7 +260,7 @@ class EnsembleSpec(RewardSpec):
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple["str | AnyReward", ...] = Field(min_length=1)
-    """The rewards; a bare path is a reward model."""
+    """The rewards; a bare path is a reward model, of which every head counts as a member."""
     combine: AnyCombination = WorstMember()
     """How they are joined."""
     normalise: bool = True
@@ -179,7 +268,7 @@ class EnsembleSpec(RewardSpec):
 
     def source(self, setting: Setting) -> RewardSource:
         """Builds the members and, where asked, their common scale."""
-        members = tuple(as_spec(member).source(setting) for member in self.members)
+        members = tuple(_member(as_spec(member).source(setting)) for member in self.members)
         if not self.normalise:
             return EnsembleReward(members, self.combine)
         return EnsembleReward.normalised(members, setting.replies(), combine=self.combine)
@@ -328,6 +417,11 @@ class WeightedSpec(RewardSpec):
 AnyReward = Annotated[
     Union[  # noqa: UP007 - the names are strings until all classes are there
         TrainedReward,
+        InformReward,
+        ProcessSpec,
+        GeneralPreferenceSpec,
+        GPRLSpec,
+        PairwiseGenerativeSpec,
         GoldReward,
         VisibleReward,
         CheckerReward,
@@ -363,6 +457,14 @@ for _spec in (
 def as_spec(reward: str | RewardSpec) -> RewardSpec:
     """A bare path is a reward model."""
     return TrainedReward(path=reward) if isinstance(reward, str) else reward
+
+
+def _member(source: RewardSource) -> RewardSource | Heads:
+    """The heads of a model that has several, as members of their own."""
+    if isinstance(source, ModelReward) and isinstance(source.model.settings, Ensemble):
+        count = source.model.settings.members
+        return Heads(source, tuple(f"member_{number}" for number in range(count)))
+    return source
 
 
 def _references(rewards: Iterable[str | RewardSpec]) -> list[str]:

@@ -73,7 +73,7 @@ class ProcessReward:
 
     def _paid(self, reply: Reply, logps: Float[Tensor, " step"]) -> Float[Tensor, " token"]:
         """The probabilities at the last tokens of the steps, in the policy's own tokens."""
-        rewards = torch.zeros(len(reply.response_ids))
+        rewards = torch.full((len(reply.response_ids),), torch.nan)
         ends = line_ends(ChatFormat(self.tokenizer), reply.response_ids)
         for end, logp in zip(ends, logps, strict=True):
             rewards[end] = logp.exp()

@@ -24,7 +24,7 @@ from fairlead.functional.lengths import overlong_penalty
 from fairlead.objectives.base import Need
 from fairlead.objectives.batch import RolloutBatch
 from fairlead.training.collecting import Collector, Experience, padded
-from fairlead.training.credit import Credit, Sampled
+from fairlead.training.credit import AsScored, Credit, Sampled
 from fairlead.training.recording import Recorder
 from fairlead.training.rollout_config import RolloutConfig
 from fairlead.training.source import ENDLESS, Ranks, Step
@@ -235,6 +235,13 @@ class RolloutSource(Online):
     def _collect(self, iteration: int, ranks: Ranks) -> None:
         """Samples, scores and credits the rollout batch of one iteration."""
         experience = self._collected(iteration, ranks, self.needs)
+        if experience.scored.advantages and not isinstance(self.config.credit, AsScored):
+            raise ConfigError(
+                f"{self.reward.name} gives advantages already, which no credit rule may touch",
+                expected="rollouts.credit: {kind: as_scored}",
+                got=f"{{kind: {self.config.credit.kind}}}",
+                remedy="set the credit so, or choose a reward that gives scores",
+            )
         self._move_multiplier(experience, ranks)
         sampled = self._sampled(experience, ranks)
         credit = self.config.credit(sampled)

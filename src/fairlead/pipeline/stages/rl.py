@@ -156,7 +156,7 @@ class RLStage(Stage):
     def _critic(self, context: Context, policy: Policy) -> RewardModel | None:
         """The reward model, where a critic of its own can start as it."""
         spec = as_spec(self.reward)
-        if self.value != "separate" or not isinstance(spec, TrainedReward):
+        if self.value != "separate" or type(spec) is not TrainedReward:
             return None
         model = load_reward_model(context.model(spec.path))
         same_size = model.model.config.hidden_size == policy.model.config.hidden_size
