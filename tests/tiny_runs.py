@@ -57,7 +57,7 @@ def write_recipe(folder: Path, **changes: Any) -> Path:
         },
         {
             "name": "dpo",
-            "kind": "dpo",
+            "kind": "preference",
             "model": "@sft",
             "data": "@data/train.jsonl",
             "max_length": "${length}",

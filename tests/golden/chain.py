@@ -38,7 +38,7 @@ def write_recipe(folder: Path, *, seed: int = 0, last: str = "ppo") -> Path:
     stages = [
         {"kind": "sft", "name": "sft", "model": base, "data": data},
         {"kind": "reward", "name": "reward", "model": "@sft", "data": data},
-        {"kind": "dpo", "name": "dpo", "model": "@sft", "data": data},
+        {"kind": "preference", "name": "dpo", "model": "@sft", "data": data},
         {
             "kind": "rl",
             "name": "ppo",

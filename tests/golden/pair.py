@@ -56,7 +56,7 @@ def write_pair_recipe(folder: Path, *, examples: int, stages: Sequence[str]) -> 
         "sft": {"kind": "sft", "model": base},
         "label": {"kind": "label", "policy": "@sft", "train": data, "test": data},
         "reward": {"kind": "reward", "model": "@sft", "test": data},
-        "dpo": {"kind": "dpo", "model": "@sft", "test": data},
+        "dpo": {"kind": "preference", "model": "@sft", "test": data},
         "ppo": {"kind": "rl", "model": "@sft", "reward": "@reward", "require_eos": False},
         "evaluate": {"kind": "evaluate", "baseline": "@sft", "policies": {"dpo": "@dpo"}},
     }

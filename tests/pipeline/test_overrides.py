@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fairlead.core.errors import ConfigError
 from fairlead.pipeline.recipe import Recipe, load_recipe, parse_recipe
-from fairlead.pipeline.stages import DPOStage, RecordsStage, SFTStage
+from fairlead.pipeline.stages import PreferenceStage, RecordsStage, SFTStage
 
 TEXT = """
 name: small
@@ -28,7 +28,7 @@ stages:
     data: "@data/train.jsonl"
     max_length: ${length}
     train: &training {batch_size: 4}
-  - {name: dpo, kind: dpo, model: "@sft", data: "@data/train.jsonl", train: *training}
+  - {name: dpo, kind: preference, model: "@sft", data: "@data/train.jsonl", train: *training}
 """
 
 
@@ -39,11 +39,11 @@ def load(tmp_path: Path):
     return lambda *overrides: load_recipe(path, overrides)
 
 
-def stages(recipe: Recipe) -> tuple[RecordsStage, SFTStage, DPOStage]:
+def stages(recipe: Recipe) -> tuple[RecordsStage, SFTStage, PreferenceStage]:
     data, sft, dpo = recipe.stages
     assert isinstance(data, RecordsStage)
     assert isinstance(sft, SFTStage)
-    assert isinstance(dpo, DPOStage)
+    assert isinstance(dpo, PreferenceStage)
     return data, sft, dpo
 
 
@@ -149,7 +149,7 @@ def test_reference_rules(stages: list, message: str):
 
 
 def test_upstream_is_read_from_every_setting():
-    stage = DPOStage(
+    stage = PreferenceStage(
         name="dpo", model="@sft", reference="@pretrain/model", data="@data/train.jsonl"
     )
     assert stage.upstream() == ["data", "pretrain", "sft"]

@@ -11,9 +11,9 @@ from fairlead.lineage import verify
 from fairlead.pipeline.recipe import Recipe
 from fairlead.pipeline.runner import run_recipe
 from fairlead.pipeline.stages import (
-    DPOStage,
     EvaluateStage,
     LabelStage,
+    PreferenceStage,
     RewardStage,
     RLStage,
     SFTStage,
@@ -68,7 +68,7 @@ def recipe() -> Recipe:
                 sampling=SAMPLING,
             ),
             RewardStage(name="reward", model="@sft", **labelled),
-            DPOStage(name="dpo", model="@sft", **labelled),
+            PreferenceStage(name="dpo", model="@sft", **labelled),
             RLStage(
                 name="ppo",
                 model="@sft",

@@ -75,6 +75,8 @@ class PairObjective(Objective):
 
     batch: ClassVar[type[PreferenceBatch]] = PreferenceBatch
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LOGPS, Need.REFERENCE})
+    judges: ClassVar[bool] = False
+    """Whether the replies are verdicts on others: it then makes a judge, not a policy."""
 
     @abstractmethod
     def losses(self, pairs: Pairs) -> Float[Tensor, " pair"]:

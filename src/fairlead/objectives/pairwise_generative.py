@@ -30,6 +30,7 @@ class PairwiseGenerative(PairObjective):
         "preferences need not be one order."
     )
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LOGPS})
+    judges: ClassVar[bool] = True
 
     kind: Literal["pairwise_generative"] = "pairwise_generative"
 

@@ -15,9 +15,9 @@ from fairlead.data.readers import read
 from fairlead.pipeline.recipe import Recipe
 from fairlead.pipeline.runner import is_complete
 from fairlead.pipeline.stage import Stage, packaged
-from fairlead.pipeline.stages import DPOStage, RecordsStage, RewardStage, RLStage, SFTStage
+from fairlead.pipeline.stages import PreferenceStage, RecordsStage, RewardStage, RLStage, SFTStage
 
-COPIES = {"sft": 4, "reward": 4, "dpo": 5, "rl": 10}
+COPIES = {"sft": 4, "reward": 4, "preference": 5, "rl": 10}
 """Copies of the weights held at once: a trained model is four (weights, gradients, two moments).
 DPO adds its reference; PPO trains policy and critic and holds reference and reward model."""
 
@@ -100,7 +100,7 @@ def _tokens(stage: Stage, examples: int | None) -> int | None:
             rollouts = stage.rollouts
             replies = rollouts.prompts * rollouts.samples * rollouts.iterations
             return replies * rollouts.sampling.max_new_tokens * (1 + rollouts.epochs)
-        case SFTStage() | RewardStage() | DPOStage() if examples is not None:
+        case SFTStage() | RewardStage() | PreferenceStage() if examples is not None:
             return examples * stage.max_length * stage.train.epochs
         case _:
             return None

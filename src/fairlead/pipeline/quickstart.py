@@ -5,9 +5,9 @@ from fairlead.objectives.dpo import DPO
 from fairlead.objectives.ppo import PPO
 from fairlead.pipeline.recipe import Recipe
 from fairlead.pipeline.stages import (
-    DPOStage,
     EvaluateStage,
     LabelStage,
+    PreferenceStage,
     RewardStage,
     RLStage,
     SFTStage,
@@ -59,7 +59,7 @@ def quickstart(seed: int = 0) -> Recipe:
                 test="@label/test.jsonl",
                 train=TrainConfig(batch_size=64, epochs=1, learning_rate=1e-3),
             ),
-            DPOStage(
+            PreferenceStage(
                 name="dpo",
                 model="@sft",
                 data="@label/train.jsonl",

@@ -14,7 +14,13 @@ from fairlead.core.errors import TrainingError
 from fairlead.core.metrics import Mean
 from fairlead.models.policy import Policy
 from fairlead.objectives.base import Need, Objective
-from fairlead.objectives.batch import PreferenceBatch, RolloutBatch, Totals
+from fairlead.objectives.batch import (
+    Packed,
+    PreferenceBatch,
+    RolloutBatch,
+    Totals,
+    UnpairedBatch,
+)
 from fairlead.training.source import Ranks, Step
 
 RATIO_BOUND = 1e-3
@@ -45,16 +51,26 @@ def check_ends(step: Step, eos: int, ranks: Ranks) -> None:
 
 
 @torch.no_grad()
-def check_reference(policy: Policy, batch: PreferenceBatch, *, is_start: bool) -> None:
+def check_reference(
+    policy: Policy, batch: PreferenceBatch | UnpairedBatch, *, is_start: bool
+) -> None:
     """At the first step the policy is its reference: the log-ratio must be exactly 0.
 
     Scores the first microbatch as in training and as the reference; then compares the cached
     reference with the live one, which packing may round differently.
     """
+    _check_scored(policy, batch.packed, batch.reference, is_start=is_start)
+    if isinstance(batch, UnpairedBatch):
+        _check_scored(policy, batch.mismatched, batch.mismatched_reference, is_start=is_start)
+
+
+def _check_scored(
+    policy: Policy, packed: Packed, cached: torch.Tensor | None, *, is_start: bool
+) -> None:
     needs = frozenset({Need.LOGPS})
-    trained = policy(batch.packed, needs).logps
+    trained = policy(packed, needs).logps
     with policy.as_reference():
-        reference = policy(batch.packed, needs).logps
+        reference = policy(packed, needs).logps
     gap = float((trained - reference).abs().max())
     if is_start and gap != 0.0:
         raise TrainingError(
@@ -64,17 +80,15 @@ def check_reference(policy: Policy, batch: PreferenceBatch, *, is_start: bool) -
             remedy="fresh adapters must start at zero and dropout must be off; "
             "name the reference if the policy is meant to start elsewhere",
         )
-    if batch.reference is not None and is_start:
-        check_cached(batch, reference)
+    if cached is not None and is_start:
+        check_cached(packed, cached, reference)
 
 
-def check_cached(batch: PreferenceBatch, reference: torch.Tensor) -> None:
-    """The cached reference must be this reference."""
-    packed = batch.packed
+def check_cached(packed: Packed, cached: torch.Tensor, reference: torch.Tensor) -> None:
+    """The cached sums of replies must be those of the reference's tokens."""
     live = reference.new_zeros(packed.sequences).index_add(0, packed.row_sequence, reference)
     lengths = torch.bincount(packed.row_sequence, minlength=packed.sequences)
-    assert batch.reference is not None
-    gap = float(((live - batch.reference).abs() / lengths).max())
+    gap = float(((live - cached).abs() / lengths).max())
     if not gap <= RATIO_BOUND:
         raise TrainingError(
             "the cached reference log-probabilities do not belong to this model and data",

@@ -25,7 +25,7 @@ from fairlead.models.loading import save
 from fairlead.models.policy import Policy, RewardModel
 from fairlead.models.processes import WITHOUT_DEVICE, naming_dead_workers, processes
 from fairlead.objectives.base import Need, Objective
-from fairlead.objectives.batch import PreferenceBatch, RolloutBatch, Totals
+from fairlead.objectives.batch import PreferenceBatch, RolloutBatch, Totals, UnpairedBatch
 from fairlead.training import checks
 from fairlead.training.checkpoints import (
     Progress,
@@ -197,7 +197,8 @@ class _Run:
         if require_eos:
             checks.check_ends(step, ChatFormat(self.policy.tokenizer).eos, self.ranks)
         first: Any = step.microbatches[0].to(self.policy.device)
-        if Need.REFERENCE in self.objective.needs and isinstance(first, PreferenceBatch):
+        compared = isinstance(first, PreferenceBatch | UnpairedBatch)
+        if Need.REFERENCE in self.objective.needs and compared:
             checks.check_reference(self.policy, first, is_start=starts_at_reference)
         if isinstance(first, RolloutBatch):
             checks.check_ratio(self.policy, first)
