@@ -9,7 +9,8 @@ from torch import Tensor
 
 from fairlead.core.metrics import Mean
 from fairlead.objectives import RolloutBatch, Scores
-from fairlead.objectives.ppo import PPO, ppo_policy_loss, ppo_value_loss
+from fairlead.objectives.critic import ppo_value_loss
+from fairlead.objectives.ppo import PPO, ppo_policy_loss
 
 CLOSE: dict[str, float] = {"rtol": 1e-8, "atol": 1e-9}
 

@@ -11,7 +11,7 @@ from fairlead.core.metrics import Mean
 from fairlead.functional.reductions import segment_sum
 from fairlead.objectives.base import Need, average
 from fairlead.objectives.batch import RolloutBatch, Scores, Totals
-from fairlead.objectives.ppo import critic_loss
+from fairlead.objectives.critic import critic_loss
 from fairlead.objectives.replies import ClippedRatios, clip_metrics, log_ratios
 
 

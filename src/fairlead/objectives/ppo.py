@@ -6,7 +6,6 @@ Ouyang et al. 2022, arXiv:2203.02155, eq. 2.
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch import Tensor
 from fairlead.core.metrics import Mean
 from fairlead.objectives.base import Need, average
 from fairlead.objectives.batch import RolloutBatch, Scores, Totals
+from fairlead.objectives.critic import critic_loss
 from fairlead.objectives.surrogate import Clipped, RolloutObjective, clipped_surrogate
 
 
@@ -27,42 +27,6 @@ def ppo_policy_loss(
 ) -> Clipped:
     """Clipped surrogate per token: the worse of the free and the clipped ratio times -A."""
     return clipped_surrogate(logps - old_logps, advantages, clip_low=clip_low, clip_high=clip_high)
-
-
-def ppo_value_loss(
-    values: Float[Tensor, " row"],
-    old_values: Float[Tensor, " row"],
-    returns: Float[Tensor, " row"],
-    *,
-    clip: float,
-) -> Clipped:
-    """Half the squared error per token, the worse of the free and the clipped prediction."""
-    bounded_values = old_values + (values - old_values).clamp(-clip, clip)
-    free, bounded = (values - returns).square(), (bounded_values - returns).square()
-    return Clipped(0.5 * torch.maximum(free, bounded), bounded > free)
-
-
-def critic_loss(
-    values: Float[Tensor, " row"],
-    old_values: Float[Tensor, " row"],
-    returns: Float[Tensor, " row"],
-    batch: RolloutBatch,
-    *,
-    clip: float,
-) -> tuple[Float[Tensor, ""], dict[str, Mean]]:
-    """Sum of the value losses over reply tokens, and how well the critic predicts."""
-    reply = ~batch.pretraining
-    values, old_values, returns = values[reply], old_values[reply], returns[reply]
-    value = ppo_value_loss(values, old_values, returns, clip=clip)
-    with torch.no_grad():
-        metrics = {
-            "loss/value": average(value.loss),
-            "value/mean": average(values),
-            "value/clip_fraction": average(value.clipped.to(values.dtype)),
-            "value/return": average(returns),
-            "value/error_squared": average((values - returns).square()),
-        }
-    return value.loss.sum(), metrics
 
 
 class PPO(RolloutObjective):

@@ -9,7 +9,7 @@ from torch import Tensor
 from fairlead.core.metrics import Mean
 from fairlead.objectives.base import Need, average
 from fairlead.objectives.batch import RolloutBatch, Scores, Totals
-from fairlead.objectives.ppo import critic_loss
+from fairlead.objectives.critic import critic_loss
 from fairlead.objectives.replies import ClippedRatios, clip_metrics
 
 
