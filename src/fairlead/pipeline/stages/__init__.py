@@ -5,9 +5,11 @@ from typing import Annotated
 from pydantic import Field
 
 from fairlead.pipeline.stages.arithmetic import ArithmeticStage
+from fairlead.pipeline.stages.compare import CompareStage
 from fairlead.pipeline.stages.consistency import ConsistencyStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
 from fairlead.pipeline.stages.expert_iteration import ExpertIterationStage
+from fairlead.pipeline.stages.judgements import JudgementsStage
 from fairlead.pipeline.stages.label import LabelStage
 from fairlead.pipeline.stages.preference import PreferenceStage
 from fairlead.pipeline.stages.records import RecordsStage
@@ -24,7 +26,9 @@ AnyStage = Annotated[
     | ArithmeticStage
     | SFTStage
     | LabelStage
+    | JudgementsStage
     | RewardStage
+    | CompareStage
     | PreferenceStage
     | RLStage
     | ExpertIterationStage
@@ -38,9 +42,11 @@ AnyStage = Annotated[
 __all__ = [
     "AnyStage",
     "ArithmeticStage",
+    "CompareStage",
     "ConsistencyStage",
     "EvaluateStage",
     "ExpertIterationStage",
+    "JudgementsStage",
     "LabelStage",
     "PreferenceStage",
     "RLStage",

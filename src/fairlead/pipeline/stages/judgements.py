@@ -11,6 +11,7 @@ from fairlead.pipeline.stage import Context, Stage
 from fairlead.records import Comparison, Prompt, Ranking
 from fairlead.records.files import write_records
 from fairlead.testbeds.assistant import DEMONSTRATOR, AssistantWorld
+from fairlead.testbeds.assistant.questions import Split
 
 
 class JudgementsStage(Stage):
@@ -36,10 +37,11 @@ class JudgementsStage(Stage):
         """Everything follows from the seed."""
         world = AssistantWorld()
         notes: list[str] = []
-        for part, split, count in (
+        parts: tuple[tuple[str, Split, int], ...] = (
             ("train", "train", self.train_prompts),
             ("test", "held_out", self.test_prompts),
-        ):
+        )
+        for part, split, count in parts:
             seed = context.seed.child(part)
             prompts = world.prompts(count, seed=seed.child("prompts"), split=split)
             drawn = [self._drawn(world, p, seed.child("reply", i)) for i, p in enumerate(prompts)]
