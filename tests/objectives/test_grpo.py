@@ -16,8 +16,10 @@ from reply_batches import (
 from torch import Tensor
 
 from fairlead.functional.groups import group_advantages
-from fairlead.functional.kl import k3
+from fairlead.functional.kl import k2, k3
 from fairlead.objectives import RolloutBatch
+from fairlead.objectives.dapo import DAPO
+from fairlead.objectives.dr_grpo import DrGRPO
 from fairlead.objectives.grpo import GRPO
 
 
@@ -36,16 +38,31 @@ def published(reference_value) -> tuple[Tensor, RolloutBatch, dict[str, Any]]:
     return new, batch, expected
 
 
-def test_reference_losses(reference_value) -> None:
+KINDS = {"grpo": GRPO, "token_mean": DAPO, "dr_grpo": DrGRPO}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reference_losses(reference_value, kind: str) -> None:
     new, batch, expected = published(reference_value)
-    loss = loss_of(GRPO(clip_high=0.28), new, batch)
-    assert loss.value.item() == pytest.approx(expected["no_kl"]["grpo"], rel=1e-8)
-    loss = loss_of(GRPO(clip_high=0.28, beta=0.04), new, batch)
-    wanted = expected["with_ratio_corrected_kl"]["grpo"]
-    assert loss.value.item() == pytest.approx(wanted, rel=1e-8)
+    for name, settings in (
+        ("no_kl", {}),
+        ("with_kl", {"beta": 0.04, "kl_estimator": "k3"}),
+        ("with_ratio_corrected_kl", {"beta": 0.04}),
+    ):
+        loss = loss_of(KINDS[kind](clip_high=0.28, **settings), new, batch)
+        assert loss.value.item() == pytest.approx(expected[name][kind], rel=1e-8), name
+
+
+def test_the_kl_in_the_loss_is_named_after_its_estimator(reference_value) -> None:
+    new, batch, _ = published(reference_value)
     assert batch.reference is not None
+    loss = loss_of(GRPO(beta=0.04, kl_estimator="k3"), new, batch)
     mean = k3(new, batch.reference).mean().item()
     assert metrics_of(loss)["policy/kl_reference_k3"] == pytest.approx(mean, rel=1e-8)
+    loss = loss_of(GRPO(beta=0.04, kl_estimator="k2"), new, batch)
+    mean = k2(new, batch.reference).mean().item()
+    assert metrics_of(loss)["policy/kl_reference_k2"] == pytest.approx(mean, rel=1e-8)
+    assert not [n for n in metrics_of(loss_of(GRPO(), new, batch)) if "kl_reference" in n]
 
 
 def test_with_one_epoch_the_gradient_is_that_of_reinforce() -> None:

@@ -288,21 +288,20 @@ def grpo_loss(given: Inputs) -> Outputs:
     tables = {"old_logps": old, "advantages": advantages, "reference": given["ref_logp"]}
     batch = rollouts(mask, budget=given["max_len"], **tables)
 
-    def loss(kind: type, **settings: float) -> float:
+    def loss(kind: type, **settings: Any) -> float:
         return loss_of(kind(**clips(given), **settings), batch, logps=new[mask])[0]
 
-    unweighted = NotOffered("the product's KL in the loss carries the ratio, so as to be unbiased")
-    without = NotOffered("the method has no KL in its loss; it goes into the reward")
+    def every(**settings: Any) -> dict[str, float]:
+        kinds = {"grpo": GRPO, "token_mean": DAPO, "dr_grpo": DrGRPO}
+        return {name: loss(kind, **settings) for name, kind in kinds.items()}
+
+    beta = given["beta"]
     return {
         "per_token_loss": shown_where(mask, each.reshape(mask.shape)),
         "per_token_k3": shown_where(mask, k3(new, given["ref_logp"])),
-        "no_kl": {"grpo": loss(GRPO), "token_mean": loss(DAPO), "dr_grpo": loss(DrGRPO)},
-        "with_kl": {"grpo": unweighted, "token_mean": without, "dr_grpo": without},
-        "with_ratio_corrected_kl": {
-            "grpo": loss(GRPO, beta=given["beta"]),
-            "token_mean": without,
-            "dr_grpo": without,
-        },
+        "no_kl": every(),
+        "with_kl": every(beta=beta, kl_estimator="k3"),
+        "with_ratio_corrected_kl": every(beta=beta, kl_estimator="weighted_k3"),
     }
 
 

@@ -48,4 +48,5 @@ class DAPO(ClippedRatios):
         """Mean over all tokens of the step."""
         terms = self.clipped_tokens(scores, batch)
         metrics = clip_metrics(terms, batch.advantages[~batch.pretraining])
-        return terms.loss.sum() / totals.rows, {"loss/policy": average(terms.loss)} | metrics
+        loss = self.over_tokens(terms.loss, batch, totals)
+        return loss, {"loss/policy": average(terms.loss)} | metrics

@@ -39,11 +39,17 @@ class DrGRPO(ClippedRatios):
 
     kind: Literal["dr_grpo"] = "dr_grpo"
 
+    def over_tokens(
+        self, x: Float[Tensor, " token"], batch: RolloutBatch, totals: Totals
+    ) -> Float[Tensor, ""]:
+        """Sum over tokens, divided by the tokens that all replies could have had."""
+        return x.sum() / (batch.budget * totals.sequences)
+
     def surrogate(
         self, scores: Scores, batch: RolloutBatch, totals: Totals
     ) -> tuple[Float[Tensor, ""], dict[str, Mean]]:
         """Sum over tokens, divided by the tokens that all replies could have had."""
         terms = self.clipped_tokens(scores, batch)
         metrics = clip_metrics(terms, batch.advantages[~batch.pretraining])
-        loss = terms.loss.sum() / (batch.budget * totals.sequences)
+        loss = self.over_tokens(terms.loss, batch, totals)
         return loss, {"loss/policy": average(terms.loss)} | metrics

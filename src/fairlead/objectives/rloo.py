@@ -42,6 +42,12 @@ class RLOO(ClippedRatios):
 
     kind: Literal["rloo"] = "rloo"
 
+    def over_tokens(
+        self, x: Float[Tensor, " token"], batch: RolloutBatch, totals: Totals
+    ) -> Float[Tensor, ""]:
+        """Mean over replies of the mean over their tokens."""
+        return reply_means(x, batch).sum() / totals.sequences
+
     def surrogate(
         self, scores: Scores, batch: RolloutBatch, totals: Totals
     ) -> tuple[Float[Tensor, ""], dict[str, Mean]]:

@@ -1,7 +1,7 @@
 """What the objectives on sampled replies share: text mixed in, and the metrics of the update."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from fairlead.core.metrics import Mean
-from fairlead.functional.kl import k2, k3
+from fairlead.functional.kl import k2, k3, weighted_k3
 from fairlead.objectives.base import Loss, Need, Objective, average
 from fairlead.objectives.batch import RolloutBatch, Scores, Totals
 
@@ -50,6 +50,12 @@ class RolloutObjective(Objective):
 
     pretraining_coefficient: NonNegativeFloat = 27.8
     """Weight of the mean log-likelihood of text, where the source mixes some in."""
+    beta: NonNegativeFloat = 0.0
+    """Weight of the KL to the reference in the loss; `rollouts.kl` puts one into the reward."""
+    kl_estimator: Literal["k2", "k3", "weighted_k3"] = "weighted_k3"
+    """What the KL in the loss is estimated by: `weighted_k3` has the gradient of KL(policy ||
+    reference) whoever sampled, `k2` where the policy itself sampled; `k3`, as in DeepSeekMath, has
+    that of KL(reference || policy). (`k1` has none on average, so it is not offered.)"""
 
     @abstractmethod
     def surrogate(
@@ -61,15 +67,33 @@ class RolloutObjective(Objective):
         the sequences that are replies.
         """
 
+    def over_tokens(
+        self, x: Float[Tensor, " token"], batch: RolloutBatch, totals: Totals
+    ) -> Float[Tensor, ""]:
+        """How a quantity of the reply tokens becomes one number: their mean over the step."""
+        return x.sum() / totals.rows
+
     def __call__(self, scores: Scores, batch: RolloutBatch, totals: Totals) -> Loss:
-        """The surrogate loss, plus the likelihood of text that was mixed in."""
+        """The surrogate loss, the KL in the loss, and the likelihood of text that was mixed in."""
         assert scores.logps is not None
         loss, metrics = self.surrogate(scores, batch, totals)
+        if self.beta:
+            kl = self._kl(scores, batch)
+            loss = loss + self.beta * self.over_tokens(kl, batch, totals)
+            metrics[f"policy/kl_reference_{self.kl_estimator}"] = average(kl)
         if totals.pretraining_rows:
             nll = -scores.logps[batch.pretraining]
             loss = loss + self.pretraining_coefficient * nll.sum() / totals.pretraining_rows
             metrics["loss/pretraining_nll"] = average(nll)
         return Loss(loss, metrics | _update_metrics(scores, batch))
+
+    def _kl(self, scores: Scores, batch: RolloutBatch) -> Float[Tensor, " token"]:
+        assert scores.logps is not None and batch.reference is not None
+        reply = ~batch.pretraining
+        logps, reference = scores.logps[reply], batch.reference[reply]
+        if self.kl_estimator == "weighted_k3":
+            return weighted_k3(logps, reference, batch.old_logps[reply])
+        return {"k2": k2, "k3": k3}[self.kl_estimator](logps, reference)
 
 
 @torch.no_grad()
