@@ -21,9 +21,7 @@ app = typer.Typer(
     add_completion=False,
 )
 evaluate_app = typer.Typer(help="Measure a trained model.", no_args_is_help=True)
-train_app = typer.Typer(help="Train one stage from files.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
-app.add_typer(train_app, name="train")
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -356,65 +354,33 @@ def evaluate_reward(
         out.print(show(measured))
 
 
-def _train(
-    kind: str,
-    model: str,
-    data: str,
-    folder: Path | None,
-    seed: int,
-    resume: bool,
-    settings: list[str],
-) -> None:
-    _quiet()
-    from fairlead.pipeline.single import single_stage
-
-    recipe = single_stage(kind, model=model, data=data, seed=seed, settings=settings)
-    _run(recipe, folder or Path("runs") / recipe.name, resume)
-
-
-Model = Annotated[str, typer.Option("--model", help="Folder or hub name to start from.")]
-Data = Annotated[str, typer.Option("--data", help="File, folder or hub name.")]
-Settings = Annotated[
-    list[str] | None, typer.Argument(help="Settings of the stage, e.g. train.learning_rate=1e-5.")
-]
-
-
-def _trainer(kind: str) -> Callable[..., None]:
-    def train(
-        model: Model,
-        data: Data,
-        settings: Settings = None,
-        out_dir: Out = None,
-        seed: Seed = 0,
-        resume: Resume = False,
-    ) -> None:
-        _train(kind, model, data, out_dir, seed, resume, settings or [])
-
-    return train
-
-
-for _kind, _help in (
-    ("sft", "Fine-tune on demonstrations, chosen replies or best-ranked ones."),
-    ("reward", "Fit a reward model to comparisons or rankings."),
-    ("dpo", "Optimise a policy directly on comparisons."),
-):
-    train_app.command(_kind, help=_help)(for_people(_trainer(_kind)))
-
-
-@train_app.command("ppo")
+@app.command()
 @for_people
-def train_ppo(
-    model: Model,
-    data: Data,
-    reward: Annotated[str, typer.Option("--reward", help="Folder of a reward model.")],
-    settings: Settings = None,
+def train(
+    method: Annotated[
+        str, typer.Argument(help="sft, reward, dpo, kto, ppo... as `fairlead methods` lists them.")
+    ],
+    model: Annotated[str, typer.Option("--model", help="Folder or hub name to start from.")],
+    data: Annotated[str, typer.Option("--data", help="File, folder or hub name.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings of the stage, e.g. train.learning_rate=1e-5."),
+    ] = None,
+    reward: Annotated[
+        str | None, typer.Option("--reward", help="Folder of a reward model, to learn from.")
+    ] = None,
     out_dir: Out = None,
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
-    """Optimise a policy against a reward model."""
-    chosen = [f"reward={json.dumps(reward)}", *(settings or [])]
-    _train("ppo", model, data, out_dir, seed, resume, chosen)
+    """Train one stage from files by any method."""
+    _quiet()
+    from fairlead.pipeline.single import single_stage
+
+    rewarded = [] if reward is None else [f"reward={json.dumps(reward)}"]
+    chosen = [*rewarded, *(settings or [])]
+    recipe = single_stage(method, model=model, data=data, seed=seed, settings=chosen)
+    _run(recipe, out_dir or Path("runs") / recipe.name, resume)
 
 
 if __name__ == "__main__":

@@ -4,36 +4,83 @@ from collections.abc import Sequence
 from typing import Any
 
 from fairlead.core.errors import ConfigError
+from fairlead.objectives import (
+    OBJECTIVES,
+    DistillationBatch,
+    Need,
+    PreferenceBatch,
+    RolloutBatch,
+    SequenceBatch,
+    StepBatch,
+    UnpairedBatch,
+)
+from fairlead.objectives.pairs import PairObjective
 from fairlead.pipeline.recipe import Recipe, parse_recipe, parse_value, put
 
 HELD_OUT = 0.1
 """Share of the data that is kept for measuring."""
 
 
+STAGES: dict[type, str] = {
+    SequenceBatch: "sft",
+    PreferenceBatch: "reward",
+    StepBatch: "reward",
+    UnpairedBatch: "preference",
+    RolloutBatch: "rl",
+    DistillationBatch: "verification",
+}
+"""Stage that trains an objective, by its batches; pairs may be for a policy or a judge too."""
+
+
+def stage_of(method: str) -> str:
+    """Kind of the stage that trains by a method; `reward` is the usual reward model.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    if method == "reward":
+        return "reward"
+    objective = OBJECTIVES.get(method)
+    if objective is None:
+        raise ConfigError(
+            f"there is no method {method!r}",
+            expected=f"one of: {', '.join(['reward', *sorted(OBJECTIVES)])}",
+            remedy="see `fairlead methods`",
+        )
+    if Need.ROLLOUTS in objective.needs and objective.batch is PreferenceBatch:
+        return "rl"
+    if issubclass(objective, PairObjective):
+        return "compare" if objective.judges else "preference"
+    return STAGES[objective.batch]
+
+
 def single_stage(
-    kind: str, *, model: str, data: str, seed: int, settings: Sequence[str] = ()
+    method: str, *, model: str, data: str, seed: int, settings: Sequence[str] = ()
 ) -> Recipe:
     """Reads and splits the data, then trains one stage on it.
 
     Args:
-        kind: sft, reward, dpo or ppo.
+        method: the kind of an objective (sft, bradley_terry, dpo, kto, ppo...), or `reward`.
         model: what to start from.
         data: file, folder or hub name.
         seed: root of everything random.
         settings: `a.b=value` of the stage; those of `data.` belong to reading (data.format=...).
 
     Raises:
-        ConfigError: a setting is unknown or does not fit.
+        ConfigError: there is no such method, or a setting is unknown or does not fit.
     """
+    kind = stage_of(method)
     reading: dict[str, Any] = {"kind": "records", "name": "data", "path": data}
     reading["parts"] = {"train": 1 - HELD_OUT, "test": HELD_OUT}
     stage: dict[str, Any] = {
         "kind": kind,
-        "name": kind,
+        "name": method,
         "model": model,
         "data": "@data/train.jsonl",
     }
-    if kind != "ppo":
+    if method not in ("sft", "reward"):
+        stage["objective"] = {"kind": method}
+    if kind in ("sft", "reward", "compare", "preference"):
         stage["test"] = "@data/test.jsonl"
     for setting in settings:
         key, sign, text = setting.partition("=")
@@ -47,5 +94,5 @@ def single_stage(
         target = reading if key.startswith("data.") else stage
         keys = key.removeprefix("data.").split(".")
         put(target, keys, parse_value(text, where=setting), where=setting)
-    recipe = {"name": f"train-{kind}", "seed": seed, "stages": [reading, stage]}
+    recipe = {"name": f"train-{method}", "seed": seed, "stages": [reading, stage]}
     return parse_recipe(recipe, where="command line")
