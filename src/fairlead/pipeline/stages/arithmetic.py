@@ -9,6 +9,7 @@ from fairlead.lineage.result import StageResult
 from fairlead.models.loading import save_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.stage import Context, Stage
+from fairlead.pipeline.task_worlds import ArithmeticTasks
 from fairlead.records.files import write_records
 from fairlead.testbeds.arithmetic import ArithmeticWorld, Level, Split
 
@@ -29,6 +30,8 @@ class ArithmeticStage(Stage):
     """Share of the demonstrations with a mistake."""
     second_guesses: float = Field(default=0.0, ge=0, le=1)
     """Share of the demonstrations with two answers, which only a strict checker refuses."""
+    requests: NonNegativeInt = 0
+    """Requests for a sum, answered by a question, among the demonstrations: for self-play."""
     train_problems: PositiveInt = 1_500
     """Problems to train on."""
     test_problems: PositiveInt = 300
@@ -49,6 +52,9 @@ class ArithmeticStage(Stage):
             mistakes=self.mistakes,
             second_guesses=self.second_guesses,
         )
+        if self.requests:
+            tasks = ArithmeticTasks(self.levels)
+            shown += tasks.demonstrations(self.requests, seed.child("requests"))
         write_records(folder / "demonstrations.jsonl", shown)
         train = world.problems(self.train_problems, seed.child("train"), levels=self.levels)
         test = world.problems(

@@ -74,6 +74,11 @@ class ArithmeticWorld:
         """The right answer, as a number in digits."""
         return str(_read(prompt)[0].answer)
 
+    def split(self, prompt: Prompt) -> Split | None:
+        """Which split a question's sum lies in; None where the text is no question."""
+        found = read(_last_user_turn(prompt))
+        return None if found is None else self._split(found[0])
+
     def solution(self, prompt: Prompt) -> str:
         """The right solution: one line per step, then "answer: " and the number."""
         return _joined(_read(prompt)[0].lines)
@@ -267,7 +272,7 @@ def _demonstrated(
 
 def _read(prompt: Prompt) -> tuple[Sum, WordingName]:
     """The sum and the wording of the last user turn."""
-    text = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
+    text = _last_user_turn(prompt)
     found = read(text)
     if found is None:
         raise DataError(
@@ -277,6 +282,10 @@ def _read(prompt: Prompt) -> tuple[Sum, WordingName]:
             remedy="use prompts from ArithmeticWorld.problems",
         )
     return found
+
+
+def _last_user_turn(prompt: Prompt) -> str:
+    return next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
 
 
 def _label(index: int, error: int | None) -> Literal[-1, 1] | None:
