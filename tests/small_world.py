@@ -12,7 +12,7 @@ from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat, Item, encode
 from fairlead.models.loading import Lora, save_policy
 from fairlead.models.policy import Policy, RewardModel
-from fairlead.records import Comparison, Demonstration, Prompt
+from fairlead.records import Comparison, Demonstration, Prompt, Rating
 from fairlead.testbeds.assistant import DEMONSTRATOR, IDEAL, AssistantWorld
 
 LENGTH = 64
@@ -81,7 +81,7 @@ def comparisons(n: int, seed: int = 0) -> list[Comparison]:
     return made
 
 
-def items_of(records: Sequence[Demonstration | Comparison]) -> list[Item]:
+def items_of(records: Sequence[Demonstration | Comparison | Rating]) -> list[Item]:
     return encode(records, ChatFormat(tokenizer()), max_length=LENGTH)[0]
 
 

@@ -13,11 +13,16 @@ import torch
 from fairlead.core.errors import TrainingError
 from fairlead.core.metrics import Mean
 from fairlead.core.seeds import Seed
-from fairlead.data.batches import preference_batch, sequence_batch
+from fairlead.data.batches import (
+    mismatches,
+    preference_batch,
+    sequence_batch,
+    unpaired_batch,
+)
 from fairlead.data.chat import Item
 from fairlead.models.loading import Lora
 from fairlead.models.policy import Policy
-from fairlead.models.reference import reference_logps
+from fairlead.models.reference import reference_logps, sequence_logps
 from fairlead.objectives.batch import Totals
 from fairlead.objectives.bradley_terry import BradleyTerry
 from fairlead.objectives.dpo import DPO
@@ -27,7 +32,15 @@ from fairlead.training.checkpoints import complete_checkpoints, read_checkpoint
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import RunResult, train
 from fairlead.training.source import DatasetSource, Ranks, Step
-from small_world import comparisons, demonstrations, items_of, metrics_of, tiny_policy, tokenizer
+from small_world import (
+    LENGTH,
+    comparisons,
+    demonstrations,
+    items_of,
+    metrics_of,
+    tiny_policy,
+    tokenizer,
+)
 
 CONFIG = TrainConfig(learning_rate=1e-3, checkpoint_every=2, schedule="constant", warmup=0)
 
@@ -122,6 +135,25 @@ def test_scores_of_another_reference(tmp_path: Path) -> None:
         tiny_policy(), tiny_policy(seed=1), tmp_path / "named", starts_at_reference=False
     )
     assert result.steps == 2
+
+
+@pytest.mark.parametrize("part", ["reference", "mismatched_reference"])
+def test_scores_of_another_reference_on_single_replies(part: str) -> None:
+    policy, items = tiny_policy(), items_of(demonstrations(4))
+    swapped = mismatches(items, Seed(0), max_length=LENGTH)
+    known, other = (sequence_logps(policy, own, tokens=512) for own in (items, swapped))
+    batch = unpaired_batch(
+        items,
+        desirable=lambda item: item.record % 2 == 0,
+        reference=lambda item: known[item.record][0],
+        mismatched=lambda item: swapped[item.record],
+        mismatched_reference=lambda item: other[item.record][0],
+    )
+    checks.check_reference(policy, batch, is_start=True)
+    wrong = replace(batch, **{part: getattr(batch, part) - 3.0})
+    with pytest.raises(TrainingError, match="cached reference log-prob"):
+        checks.check_reference(policy, wrong, is_start=True)
+    checks.check_reference(policy, wrong, is_start=False)
 
 
 @pytest.mark.parametrize("damage", [0.1, math.nan])
