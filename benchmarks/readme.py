@@ -23,7 +23,18 @@ def filled(text: str) -> str:
         "units of the world's true utility against SFT, paired by prompt, with 95 % intervals."
     )
     text = _put(text, "quickstart", f"{first}\n\n{quickstart.table(runs)}")
+    text = _put(text, "compare", _comparison())
     return _put(text, "bench", _without_title((RESULTS / "dpo.md").read_text()))
+
+
+def _comparison() -> str:
+    """The comparison of methods; nothing where it was not measured."""
+    page = RESULTS / "comparison.md"
+    if not page.is_file():
+        return ""
+    figure = "![Gain of each method against its distance](benchmarks/results/comparison.svg)"
+    how = "Measured with `python -m benchmarks.compare`."
+    return f"{how}\n\n{page.read_text().strip()}\n\n{figure}"
 
 
 def _without_title(page: str) -> str:
