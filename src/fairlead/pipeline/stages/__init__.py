@@ -5,16 +5,19 @@ from typing import Annotated
 from pydantic import Field
 
 from fairlead.pipeline.stages.arithmetic import ArithmeticStage
+from fairlead.pipeline.stages.best_of import BestOfStage
 from fairlead.pipeline.stages.compare import CompareStage
 from fairlead.pipeline.stages.consistency import ConsistencyStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
 from fairlead.pipeline.stages.expert_iteration import ExpertIterationStage
+from fairlead.pipeline.stages.judge_steps import JudgeStepsStage
 from fairlead.pipeline.stages.judgements import JudgementsStage
 from fairlead.pipeline.stages.label import LabelStage
 from fairlead.pipeline.stages.preference import PreferenceStage
 from fairlead.pipeline.stages.records import RecordsStage
 from fairlead.pipeline.stages.reward import RewardStage
 from fairlead.pipeline.stages.rl import RLStage
+from fairlead.pipeline.stages.self_play import SelfPlayStage
 from fairlead.pipeline.stages.sft import SFTStage
 from fairlead.pipeline.stages.star import StarStage
 from fairlead.pipeline.stages.testbed import TestbedStage
@@ -27,6 +30,7 @@ AnyStage = Annotated[
     | SFTStage
     | LabelStage
     | JudgementsStage
+    | JudgeStepsStage
     | RewardStage
     | CompareStage
     | PreferenceStage
@@ -35,6 +39,8 @@ AnyStage = Annotated[
     | StarStage
     | ConsistencyStage
     | VerificationStage
+    | SelfPlayStage
+    | BestOfStage
     | EvaluateStage,
     Field(discriminator="kind"),
 ]
@@ -42,10 +48,12 @@ AnyStage = Annotated[
 __all__ = [
     "AnyStage",
     "ArithmeticStage",
+    "BestOfStage",
     "CompareStage",
     "ConsistencyStage",
     "EvaluateStage",
     "ExpertIterationStage",
+    "JudgeStepsStage",
     "JudgementsStage",
     "LabelStage",
     "PreferenceStage",
@@ -53,6 +61,7 @@ __all__ = [
     "RecordsStage",
     "RewardStage",
     "SFTStage",
+    "SelfPlayStage",
     "StarStage",
     "TestbedStage",
     "VerificationStage",
