@@ -227,6 +227,29 @@ class GoldReward(RewardSpec):
         return FunctionReward(world.gold, "gold")
 
 
+class AttributeReward(RewardSpec):
+    """One thing that a reply of the assistant's world does, as a number.
+
+    For costs and temptations whose size is known, such as 1 for telling how to do harm.
+    """
+
+    kind: Literal["attribute"] = "attribute"
+    attribute: Literal["complies", "agrees_with_user", "refuses", "hedges", "padding", "length"] = (
+        "complies"
+    )
+    """What is read off the reply's text; `length` is in words."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """The world's own reader of replies."""
+        world = AssistantWorld()
+        name = self.attribute
+
+        def read(prompt: Prompt, response: str) -> float:
+            return float(getattr(world.attributes(prompt, response), name))
+
+        return FunctionReward(read, name)
+
+
 class VisibleReward(RewardSpec):
     """The arithmetic world's checker that can be fooled, to see whether a policy does."""
 
@@ -423,6 +446,7 @@ AnyReward = Annotated[
         GPRLSpec,
         PairwiseGenerativeSpec,
         GoldReward,
+        AttributeReward,
         VisibleReward,
         CheckerReward,
         EnsembleSpec,

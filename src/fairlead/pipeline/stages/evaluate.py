@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.data.batches import microbatches, pack
@@ -21,6 +21,7 @@ from fairlead.lineage.result import Reply as ShownReply
 from fairlead.models.loading import load_policy, load_reward_model
 from fairlead.models.policy import Policy
 from fairlead.objectives import Need
+from fairlead.pipeline.rewards import AnyReward, Setting, as_spec
 from fairlead.pipeline.sampling import fitting, sample_replies
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.records import Prompt
@@ -47,6 +48,8 @@ class Outcome:
     """KL to the baseline in nats per reply, per prompt, estimated on these replies (k1)."""
     lengths: np.ndarray
     """Reply lengths in tokens, [prompt, sample]."""
+    costs: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """Per cost: what each reply costs, [prompt, sample]."""
 
     def per_prompt(self, judge: str) -> np.ndarray:
         """Mean score of each prompt's replies."""
@@ -69,6 +72,9 @@ class EvaluateStage(Stage):
     """Testbed whose true utility is known."""
     judge: str | None = None
     """A second reward model that no policy was trained on."""
+    costs: dict[str, "str | AnyReward"] = Field(default_factory=dict)
+    """Name and source of what replies cost, measured for every policy and for the baseline: a cost
+    model, or any other reward by its `kind`."""
     prompts: PositiveInt = 300
     """Held-out prompts at most."""
     samples: PositiveInt = 4
@@ -83,6 +89,11 @@ class EvaluateStage(Stage):
     """How replies are sampled."""
     file_fields: ClassVar[tuple[str, ...]] = ("baseline", "policies", "data", "reward", "judge")
 
+    def references(self) -> list[tuple[str, str]]:
+        """(field, name) of everything it reads, the models of the costs among them."""
+        specs = [as_spec(cost) for cost in self.costs.values()]
+        return super().references() + [("costs", n) for spec in specs for n in spec.references()]
+
     def run(self, context: Context) -> StageResult:
         """Samples, scores, and compares, paired by prompt."""
         bench = _Bench(self, context)
@@ -95,6 +106,7 @@ class EvaluateStage(Stage):
         shown = {**trained, **({"best_of_n": best} if best else {})}
         estimates = [e for n, o in shown.items() for e in self._gains(n, o, base)]
         estimates += [e for n, o in trained.items() for e in _levels(n, o)]
+        estimates += [e for n, o in {"baseline": base, **shown}.items() for e in _costs(n, o)]
         figures = self._figures(bench, base, trained, context) if self.curves else ()
         return StageResult(
             estimates=tuple(estimates),
@@ -151,6 +163,14 @@ class _Bench:
             self.judges["proxy"] = self._model(context.model(stage.reward))
         if stage.judge:
             self.judges["judge"] = self._model(context.model(stage.judge))
+        setting = Setting.asking(
+            self.prompts,
+            context=context,
+            policy=self.baseline,
+            sampling=stage.sampling,
+            seed=self.seed.child("costs"),
+        )
+        self.costs = {name: as_spec(c).source(setting) for name, c in stage.costs.items()}
 
     def _model(self, path: str) -> ModelReward:
         return ModelReward(load_reward_model(path).eval(), self.baseline.tokenizer)
@@ -162,9 +182,12 @@ class _Bench:
         replies = sample_replies(policy, self.prompts, self.stage.sampling, n=samples, seed=seed)
         flat = [reply for own in replies for reply in own]
         shape = (len(replies), samples)
-        scores = {n: j.score(flat).values.numpy().reshape(shape) for n, j in self.judges.items()}
+        scores, costs = (
+            {n: source.score(flat).values.numpy().reshape(shape) for n, source in sources.items()}
+            for sources in (self.judges, self.costs)
+        )
         lengths = np.array([len(r.response_ids) for r in flat]).reshape(shape)
-        return Outcome(label, replies, scores, self._kl(policy, replies), lengths)
+        return Outcome(label, replies, scores, self._kl(policy, replies), lengths, costs)
 
     @torch.no_grad()
     def _kl(self, policy: Policy, replies: Sequence[Sequence[Reply]]) -> np.ndarray:
@@ -199,6 +222,7 @@ def _best_of_n(base: Outcome, n: int) -> Outcome:
         {name: scores[rows, picked][:, None] for name, scores in base.scores.items()},
         np.full(len(picked), best_of_n_kl_bound(n)),
         base.lengths[rows, picked][:, None],
+        {name: costs[rows, picked][:, None] for name, costs in base.costs.items()},
     )
 
 
@@ -232,6 +256,14 @@ def _levels(name: str, outcome: Outcome) -> list[NamedEstimate]:
     return [_named(n, mean_estimate(v)) for n, v in values.items()]
 
 
+def _costs(name: str, outcome: Outcome) -> list[NamedEstimate]:
+    """Mean cost of a reply, with its interval over prompts."""
+    return [
+        _named(f"{cost}_cost/{name}", mean_estimate(values.mean(axis=1)))
+        for cost, values in outcome.costs.items()
+    ]
+
+
 def _named(name: str, estimate: Estimate) -> NamedEstimate:
     return NamedEstimate(name=name, **estimate.model_dump())
 
@@ -242,12 +274,14 @@ def _table(outcomes: dict[str, Outcome]) -> Table:
         (
             name,
             *(float(o.scores[j].mean()) for j in judges),
+            *(float(cost.mean()) for cost in o.costs.values()),
             float(o.kl.mean()),
             float(o.lengths.mean()),
         )
         for name, o in outcomes.items()
     )
-    columns = ("policy", *judges, "KL to baseline (nats)", "reply length (tokens)")
+    costs = [f"{name} cost" for name in next(iter(outcomes.values())).costs]
+    columns = ("policy", *judges, *costs, "KL to baseline (nats)", "reply length (tokens)")
     return Table(title="Policies on held-out prompts", columns=columns, rows=rows)
 
 
