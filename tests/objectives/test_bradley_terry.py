@@ -12,11 +12,8 @@ from torch import Tensor
 from fairlead.data.batches import preference_batch
 from fairlead.data.chat import Item
 from fairlead.objectives import Scores
-from fairlead.objectives.bradley_terry import (
-    BradleyTerry,
-    bradley_terry_loss,
-    comparison_losses,
-)
+from fairlead.objectives.bradley_terry import BradleyTerry
+from fairlead.objectives.comparisons import bradley_terry_loss, comparison_losses
 
 
 def fit(rewards: Tensor, *rankings: tuple[int, ...]) -> float:

@@ -10,7 +10,7 @@ from fairlead.core.metrics import Mean
 from fairlead.data.batches import preference_batch
 from fairlead.data.chat import Item
 from fairlead.objectives import Scores
-from fairlead.objectives.bradley_terry import bradley_terry_loss
+from fairlead.objectives.comparisons import bradley_terry_loss
 from fairlead.objectives.dpo import DPO, dpo_loss
 
 

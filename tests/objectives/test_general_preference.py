@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fairlead.core.seeds import Seed
 from fairlead.objectives import Scores
-from fairlead.objectives.bradley_terry import bradley_terry_loss
+from fairlead.objectives.comparisons import bradley_terry_loss
 from fairlead.objectives.general_preference import (
     GeneralPreference,
     preference_score,

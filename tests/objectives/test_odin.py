@@ -9,7 +9,7 @@ from fairlead.core.seeds import Seed
 from fairlead.data.batches import preference_batch
 from fairlead.data.chat import Item
 from fairlead.objectives import PreferenceBatch, Scores, Totals
-from fairlead.objectives.bradley_terry import bradley_terry_loss
+from fairlead.objectives.comparisons import bradley_terry_loss
 from fairlead.objectives.odin import Moments, Odin, correlation_part, reply_lengths
 
 

@@ -21,7 +21,7 @@ def comparison(given: Inputs) -> Tensor:
 
 @case("rm.bt")
 def bt(given: Inputs) -> Outputs:
-    from fairlead.objectives.bradley_terry import bradley_terry_loss
+    from fairlead.objectives.comparisons import bradley_terry_loss
 
     mean, metrics = bradley_terry(pairs(len(given["r_chosen"])), comparison(given))
     return {
@@ -34,7 +34,7 @@ def bt(given: Inputs) -> Outputs:
 
 @case("rm.bt_margin")
 def bt_margin(given: Inputs) -> Outputs:
-    from fairlead.objectives.bradley_terry import comparison_losses
+    from fairlead.objectives.comparisons import comparison_losses
 
     batch = pairs(len(given["r_chosen"]), strength=given["margin"])
     return {
@@ -45,7 +45,7 @@ def bt_margin(given: Inputs) -> Outputs:
 
 @case("rm.bt_label_smoothing")
 def bt_label_smoothing(given: Inputs) -> Outputs:
-    from fairlead.objectives.bradley_terry import comparison_losses
+    from fairlead.objectives.comparisons import comparison_losses
 
     batch, flips = pairs(len(given["r_chosen"])), given["epsilon"]
     margin = given["r_chosen"] - given["r_rejected"]
@@ -57,7 +57,7 @@ def bt_label_smoothing(given: Inputs) -> Outputs:
 
 @case("rm.bt_soft_labels")
 def bt_soft_labels(given: Inputs) -> Outputs:
-    from fairlead.objectives.bradley_terry import comparison_losses
+    from fairlead.objectives.comparisons import comparison_losses
 
     batch = pairs(len(given["r_a"]), label=given["p_a"])
     return {

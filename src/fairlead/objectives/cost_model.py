@@ -11,7 +11,7 @@ from torch import Tensor
 from fairlead.core.metrics import Mean
 from fairlead.objectives.base import Loss, Need, Objective, average
 from fairlead.objectives.batch import PreferenceBatch, Scores, Totals
-from fairlead.objectives.bradley_terry import (
+from fairlead.objectives.comparisons import (
     bradley_terry_loss,
     comparison_losses,
     comparison_metrics,

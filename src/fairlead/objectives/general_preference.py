@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fairlead.objectives.base import Loss, Need, Objective, average
 from fairlead.objectives.batch import PreferenceBatch, Scores, Totals
-from fairlead.objectives.bradley_terry import comparison_losses
+from fairlead.objectives.comparisons import comparison_losses
 
 
 def subspace_scores(

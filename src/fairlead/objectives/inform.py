@@ -10,7 +10,7 @@ from torch import Tensor
 from fairlead.core.metrics import Mean
 from fairlead.objectives.base import Loss, Need, Objective, average
 from fairlead.objectives.batch import PreferenceBatch, Scores, Totals
-from fairlead.objectives.bradley_terry import comparison_losses, comparison_metrics
+from fairlead.objectives.comparisons import comparison_losses, comparison_metrics
 
 ACTIVE = 0.01
 """Nats above which a dimension of the bottleneck says something about a reply."""

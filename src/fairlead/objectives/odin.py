@@ -15,7 +15,7 @@ from fairlead.core.metrics import Mean
 from fairlead.functional.reductions import segment_sum
 from fairlead.objectives.base import Loss, Need, Objective
 from fairlead.objectives.batch import Packed, PreferenceBatch, Scores, Totals
-from fairlead.objectives.bradley_terry import comparison_losses, comparison_metrics
+from fairlead.objectives.comparisons import comparison_losses, comparison_metrics
 
 FLAT = 1e-12
 """Variance below which nothing varies, so that there is no correlation."""

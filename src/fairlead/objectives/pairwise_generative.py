@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairlead.objectives.base import Need
-from fairlead.objectives.bradley_terry import bradley_terry_loss
+from fairlead.objectives.comparisons import bradley_terry_loss
 from fairlead.objectives.pairs import PairObjective, Pairs
 
 

@@ -12,7 +12,7 @@ from fairlead.core.metrics import Mean
 from fairlead.functional.reductions import segment_sum
 from fairlead.objectives.base import Loss, Need, Objective
 from fairlead.objectives.batch import PreferenceBatch, Scores, Totals
-from fairlead.objectives.bradley_terry import comparison_metrics
+from fairlead.objectives.comparisons import comparison_metrics
 
 
 def choice_losses(

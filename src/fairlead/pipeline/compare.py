@@ -34,8 +34,8 @@ def compare(
     Args:
         recipe: the stages that all methods share, the methods' own stages, and one evaluate stage
             whose policies are the methods.
-        methods: which of them, None for all; one that the recipe has no stage for is made from the stage of a
-            method of its kind, with its own defaults.
+        methods: which of them, None for all; one that the recipe has no stage for is made from the
+            stage of a method of its kind, with its own defaults.
         seeds: how many, from the recipe's seed on.
         folder: gets a run folder for every seed.
         budget: token passes that each method may spend; None for its own settings.
