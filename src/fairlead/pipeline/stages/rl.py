@@ -33,9 +33,10 @@ PAIRED: dict[str, Any] = {"samples": 2, "epochs": 1, "kl": {"coefficient": 0.0}}
 
 
 def _is_online(objective: type[Objective]) -> bool:
-    return objective.batch is RolloutBatch or (
-        objective.batch is PreferenceBatch and Need.LOGPS in objective.needs
-    )
+    if objective.batch is RolloutBatch:
+        return True
+    judges = getattr(objective, "judges", False)
+    return objective.batch is PreferenceBatch and Need.LOGPS in objective.needs and not judges
 
 
 ONLINE = tuple(objective for objective in OBJECTIVES.values() if _is_online(objective))
