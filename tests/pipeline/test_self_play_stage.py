@@ -145,7 +145,7 @@ def test_challenger_is_paid_by_the_tent():
 def stage(folder: Path, **changes: Any) -> tuple[SelfPlayStage, Context]:
     given = folder / "run/stages/given"
     given.mkdir(parents=True)
-    problems = WORLD.problems(40, Seed(7), split="held_out", levels=(1,), wordings=("compute",))
+    problems = WORLD.problems(150, Seed(7), split="held_out", levels=(1,), wordings=("compute",))
     write_records(given / "test.jsonl", problems)
     rollouts = {"prompts": 4, "samples": 4, "iterations": 1, "sampling": SAMPLING.model_dump()}
     settings: dict[str, Any] = {
@@ -192,7 +192,7 @@ def test_tasks_that_teach_nothing_are_refused(tmp_path: Path):
 
 @pytest.mark.slow
 def test_solver_gains_on_held_out_sums(tmp_path: Path):
-    policy = learn(fresh(), 2000, tmp_path / "sft", epochs=3, doubts=0.5)
+    policy = learn(fresh(), 5000, tmp_path / "sft", epochs=3, doubts=0.5)
     save_policy(policy, tmp_path / "base")
     rollouts = {"prompts": 16, "samples": 8, "sampling": {"max_new_tokens": 24}}
     own, context = stage(

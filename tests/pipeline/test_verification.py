@@ -17,6 +17,7 @@ from fairlead.lineage.result import StageResult
 from fairlead.models.loading import save_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives.sft import SFT
+from fairlead.pipeline.facts import ON_FACTS, answers_to, facts, verdicts_on
 from fairlead.pipeline.rewards import GoldReward
 from fairlead.pipeline.stage import Context
 from fairlead.pipeline.stages.verification import VerificationStage
@@ -24,8 +25,6 @@ from fairlead.pipeline.verdicts import Generator, Judge, VerdictFormat, verify_a
 from fairlead.records import Demonstration, Problem, Prompt
 from fairlead.records.files import write_records
 from fairlead.rewards.base import FunctionReward
-from fairlead.testbeds.assistant import IDEAL
-from fairlead.testbeds.assistant.replies import ReplyRates
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
 from fairlead.training.source import DatasetSource, Ranks
@@ -33,14 +32,6 @@ from fairlead.training.verdicts import VerdictContext, VerdictSource
 from small_world import items_of, prompts, tiny_policy, world
 
 PROBLEM = Problem(prompt=Prompt.of("What is 17 + 25?"), answer="42", solution="17 + 25 = 42")
-PLAIN = VerdictFormat(
-    student="{question} {attempt}",
-    teacher="{question} {solution} {attempt}",
-    accept="yes",
-    reject="no",
-)
-RATES = {"refuses_harmful": 0.0, "refuses_harmless": 0.0, "pads": 0.0, "hedges": 0.0, "agrees": 0.0}
-UNSURE = ReplyRates(correct=0.5, **RATES)
 
 
 def test_only_the_teacher_sees_the_solution():
@@ -54,7 +45,7 @@ def test_only_the_teacher_sees_the_solution():
 
 
 def test_slots_within_an_attempt_are_not_filled():
-    prompt = PLAIN.student_prompt(PROBLEM, "{solution} {question}")
+    prompt = ON_FACTS.student_prompt(PROBLEM, "{solution} {question}")
     assert prompt.first_user_turn == "What is 17 + 25? {solution} {question}"
 
 
@@ -141,37 +132,6 @@ def test_attempts_of_one_sort_are_refused():
         verdict_source(tiny_policy(), given)
 
 
-def facts(n: int, split: Any, seed: int = 0) -> list[Problem]:
-    """Questions about a few facts, with their answers."""
-    every = world().prompts(world().available(split, "fact"), seed=Seed(seed), split=split,
-                            kinds=["fact"])  # fmt: skip
-    solutions = [world().reply(p, rates=IDEAL, seed=Seed(i)) for i, p in enumerate(every)]
-    problems = [
-        Problem(prompt=p, answer=s.removesuffix(" .").rpartition(" is ")[2], solution=s)
-        for p, s in zip(every, solutions, strict=True)
-    ]
-    chosen = sorted({about(problem.prompt) for problem in problems})[:n]
-    return [problem for problem in problems if about(problem.prompt) in chosen]
-
-
-def about(prompt: Prompt) -> str:
-    words = prompt.first_user_turn.rstrip(" .?").split()
-    return " ".join(words[words.index("the") :])
-
-
-def judging(problems: list[Problem], *, student: bool) -> list[Demonstration]:
-    """Verdicts on random attempts: true ones with the solution, tossed ones without."""
-    shown: list[Demonstration] = []
-    for i, problem in enumerate(problems):
-        attempt = world().reply(problem.prompt, rates=UNSURE, seed=Seed(i).child("attempt"))
-        right = world().gold(problem.prompt, attempt) > 0
-        tossed = bool(Seed(i).child("toss").numpy().random() < 0.5)
-        ask = PLAIN.student_prompt if student else PLAIN.teacher_prompt
-        word = "yes" if (tossed if student else right) else "no"
-        shown.append(Demonstration(prompt=ask(problem, attempt), response=word))
-    return shown
-
-
 def learn(records: list[Demonstration], folder: Path, *, epochs: int) -> Policy:
     policy = tiny_policy()
     source = DatasetSource(items_of(records), sequence_batch, 16, epochs, 2048, Seed(0))
@@ -182,26 +142,22 @@ def learn(records: list[Demonstration], folder: Path, *, epochs: int) -> Policy:
 def stage(
     folder: Path, *, n: int, epochs: int, **changes: Any
 ) -> tuple[VerificationStage, Context]:
-    known = facts(n, "train")
-    again = [problem for _ in range(4) for problem in known]
-    shown = [*judging(again, student=False), *judging(again, student=True)]
+    known = facts(world(), n, "train")
+    solved = answers_to(world(), known, 4, Seed(0))
+    shown = verdicts_on(world(), solved, known, Seed(1))
     save_policy(learn(shown, folder / "verifier-sft", epochs=epochs), folder / "verifier")
-    solved = [
-        Demonstration(prompt=p.prompt, response=world().reply(p.prompt, rates=UNSURE, seed=Seed(i)))
-        for i, p in enumerate(again)
-    ]
     save_policy(learn(solved, folder / "generator-sft", epochs=epochs), folder / "generator")
     given = folder / "run/stages/given"
     given.mkdir(parents=True)
     write_records(given / "train.jsonl", known)
-    write_records(given / "test.jsonl", facts(n, "held_out"))
+    write_records(given / "test.jsonl", facts(world(), n, "held_out"))
     settings: dict[str, Any] = {
         "model": str(folder / "verifier"),
         "generator": str(folder / "generator"),
         "data": "@given/train.jsonl",
         "test": "@given/test.jsonl",
         "truth": GoldReward(world="assistant"),
-        "format": PLAIN,
+        "format": ON_FACTS,
         "sampling": Sampling(max_new_tokens=16),
         "verdicts": Sampling(max_new_tokens=3),
         "train": TrainConfig(batch_size=16, max_steps=2, learning_rate=1e-3),
@@ -243,7 +199,7 @@ def test_a_judge_that_accepts_nothing_has_every_problem_tried_again():
     problems = [Problem(prompt=p, answer="x") for p in prompts(4)]
     reward = FunctionReward(lambda prompt, text: 1.0)
     generator = Generator(policy, Sampling(max_new_tokens=4), reward, 0.5)
-    judge = Judge(policy, PLAIN, Sampling(max_new_tokens=2), Seed(0))
+    judge = Judge(policy, ON_FACTS, Sampling(max_new_tokens=2), Seed(0))
     loop = verify_and_revise(generator, judge, problems, rounds=3, seed=Seed(0))
     assert len(loop.right) == 4 and len(loop.accepted) == 3
     assert all(all(row) for row in loop.right)

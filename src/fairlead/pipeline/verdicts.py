@@ -12,9 +12,8 @@ from fairlead.models.policy import Policy
 from fairlead.pipeline.measuring import Asked, answers, score
 from fairlead.pipeline.sampling import sample_texts
 from fairlead.pipeline.selection import spaced
-from fairlead.records import Demonstration, Message, Problem, Prompt
+from fairlead.records import Message, Problem, Prompt
 from fairlead.rewards.base import Reply, RewardSource
-from fairlead.testbeds.arithmetic import ArithmeticWorld, Level
 
 _SLOT = re.compile(r"\{(question|attempt|solution|feedback)\}")
 
@@ -91,42 +90,6 @@ def _filled(template: str, problem: Problem, **parts: str) -> Prompt:
     text = _SLOT.sub(lambda slot: parts.get(slot[1], slot[0]), template)
     turn = Message(role=last.role, content=text)
     return problem.prompt.model_copy(update={"messages": (*before, turn)})
-
-
-IN_SUMS = VerdictFormat(
-    student="{question}\n{attempt}",
-    teacher="{question}\n{solution}\n{attempt}",
-    accept="1",
-    reject="0",
-)
-"""Verdicts in the tokens of the arithmetic world, which has no words for them."""
-
-
-def verdicts_on_sums(
-    n: int, seed: Seed, *, levels: Sequence[Level], mistakes: float = 0.5
-) -> list[Demonstration]:
-    """Verdicts that teach a small model what they are, without teaching it to verify.
-
-    Half of them have the solution at hand and are true; the others have not, and are tossed.
-
-    Args:
-        n: how many.
-        seed: draws problems, mistakes and tosses.
-        levels: how hard the sums are.
-        mistakes: share of the attempts with a mistake.
-    """
-    world, rng = ArithmeticWorld(), seed.child("toss").numpy()
-    shown: list[Demonstration] = []
-    for i, problem in enumerate(world.problems(n, seed.child("problems"), levels=levels)):
-        made = world.corrupted(problem.prompt, seed.child("attempt", i), rate=mistakes)
-        attempt = "\n".join(made.steps)
-        told = i % 2 == 0
-        ask = IN_SUMS.teacher_prompt if told else IN_SUMS.student_prompt
-        true = world.gold(problem.prompt, attempt) == 1.0
-        says = true if told else bool(rng.random() < 0.5)
-        word = IN_SUMS.accept if says else IN_SUMS.reject
-        shown.append(Demonstration(prompt=ask(problem, attempt), response=word))
-    return shown
 
 
 class Attempt(BaseModel):

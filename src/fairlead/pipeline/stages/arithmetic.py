@@ -10,7 +10,6 @@ from fairlead.models.loading import save_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.pipeline.task_worlds import ArithmeticTasks
-from fairlead.pipeline.verdicts import verdicts_on_sums
 from fairlead.records.files import write_records
 from fairlead.testbeds.arithmetic import ArithmeticWorld, Level, Split
 
@@ -33,9 +32,6 @@ class ArithmeticStage(Stage):
     """Share of the demonstrations with two answers, which only a strict checker refuses."""
     requests: NonNegativeInt = 0
     """Requests for a sum, answered by a question, among the demonstrations: for self-play."""
-    verdicts: NonNegativeInt = 0
-    """Verdicts on attempts among the demonstrations, true ones where the solution is at hand:
-    for self-trained verification."""
     train_problems: PositiveInt = 1_500
     """Problems to train on."""
     test_problems: PositiveInt = 300
@@ -59,7 +55,6 @@ class ArithmeticStage(Stage):
         if self.requests:
             tasks = ArithmeticTasks(self.levels)
             shown += tasks.demonstrations(self.requests, seed.child("requests"))
-        shown += verdicts_on_sums(self.verdicts, seed.child("verdicts"), levels=self.levels)
         write_records(folder / "demonstrations.jsonl", shown)
         train = world.problems(self.train_problems, seed.child("train"), levels=self.levels)
         test = world.problems(

@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from fairlead.data.chat import ChatFormat
 from fairlead.lineage.result import StageResult
 from fairlead.models.loading import save_policy
 from fairlead.models.policy import Policy
+from fairlead.pipeline.facts import answers_to, facts, verdicts_on
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.records.files import write_records
 from fairlead.testbeds.assistant import AssistantWorld
@@ -30,6 +31,10 @@ class TestbedStage(Stage):
     test_prompts: PositiveInt = 300
     """Prompts that no stage trains on."""
 
+    facts: NonNegativeInt = 0
+    """Facts asked as problems, `train-facts.jsonl` and `test-facts.jsonl`, with answers to them
+    (`answers.jsonl`) and verdicts on these (`verdicts.jsonl`): for self-trained verification."""
+
     def run(self, context: Context) -> StageResult:
         """Everything follows from the seed."""
         world, seed, folder = AssistantWorld(), context.seed, context.folder
@@ -45,7 +50,21 @@ class TestbedStage(Stage):
         test = world.prompts(self.test_prompts, seed=seed.child("test"), split="held_out")
         write_records(folder / "train.jsonl", train)
         write_records(folder / "test.jsonl", test)
+        if self.facts:
+            self._facts(context, world)
         size = sum(p.numel() for p in model.parameters())
         longest = max(len(ChatFormat(tokenizer).prompt_ids(prompt)) for prompt in train)
         note = f"a from-scratch model of {size:,} parameters; prompts of at most {longest} tokens"
         return StageResult(notes=(note,))
+
+    def _facts(self, context: Context, world: AssistantWorld) -> None:
+        asked, seed = facts(world, self.facts, "train"), context.seed.child("facts")
+        answers = answers_to(world, asked, 4, seed.child("answers"))
+        shown = {
+            "train-facts": asked,
+            "test-facts": facts(world, self.facts, "held_out"),
+            "answers": answers,
+            "verdicts": verdicts_on(world, answers, asked, seed.child("verdicts")),
+        }
+        for name, records in shown.items():
+            write_records(context.folder / f"{name}.jsonl", records)
