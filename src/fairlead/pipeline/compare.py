@@ -5,8 +5,11 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from fairlead.core.errors import ConfigError
 from fairlead.objectives import OBJECTIVES
@@ -82,7 +85,8 @@ def comparison_recipe(recipe: Recipe, methods: Sequence[str], budget: int | None
     raw = [_renamed(stage, method, budget) for method, stage in own.items()]
     changed: dict[str, Any] = evaluation.model_dump(mode="json", exclude_unset=True)
     changed |= {"kind": "evaluate", "policies": {method: f"@{method}" for method in methods}}
-    needed = _needed([*own.values(), evaluation], stages) - set(known.values())
+    measuring = evaluation.model_copy(update={"policies": {}})
+    needed = _needed([*own.values(), measuring], stages) - set(known.values())
     shared = [
         {"kind": s.kind, **s.model_dump(mode="json", exclude_unset=True)}  # pyright: ignore
         for s in recipe.stages
@@ -111,11 +115,8 @@ def _made(method: str, examples: Sequence[Stage], recipe: Recipe) -> Stage:
     for example in examples if objective is not None else ():
         present = getattr(example, "objective", None)
         if present is not None and objective is not None and _alike(present, objective):
-            if isinstance(example, RLStage):
-                return example.with_objective(method)
-            values = example.model_dump(mode="json", exclude_unset=True)
-            values |= {"kind": example.kind, "objective": {"kind": method}}  # pyright: ignore
-            return type(example).model_validate(values)
+            with suppress(ValidationError):  # a stage for objectives of another sort
+                return _with_objective(example, method)
     named = ", ".join(_evaluation(recipe).policies)
     raise ConfigError(
         f"the recipe has no stage for {method!r}, and none to make one from",
@@ -125,6 +126,15 @@ def _made(method: str, examples: Sequence[Stage], recipe: Recipe) -> Stage:
         remedy="add a stage and name it in the evaluate stage's policies; `fairlead methods` "
         "lists all methods",
     )
+
+
+def _with_objective(example: Stage, kind: str) -> Stage:
+    """The same stage for another objective."""
+    if isinstance(example, RLStage):
+        return example.with_objective(kind)
+    values = example.model_dump(mode="json", exclude_unset=True)
+    values |= {"kind": example.kind, "objective": {"kind": kind}}  # pyright: ignore
+    return type(example).model_validate(values)
 
 
 def _alike(present: Any, objective: type[Any]) -> bool:
