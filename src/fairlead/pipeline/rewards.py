@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat, Ids
 from fairlead.data.checks import prompt_of
+from fairlead.data.verdicts import VerdictFormat
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Sampling
 from fairlead.models.heads import Ensemble
@@ -202,12 +203,14 @@ class PairwiseGenerativeSpec(RewardSpec):
     kind: Literal["pairwise_generative"] = "pairwise_generative"
     path: str
     """The judging policy: a stage, a folder or a hub name."""
+    verdict: VerdictFormat = VerdictFormat()
+    """How replies are shown, as in the stage `compare` that trained it."""
 
     def source(self, setting: Setting) -> RewardSource:
         """Loads it, frozen."""
         judge = load_policy(setting.context.model(self.path)).eval()
         judge.requires_grad_(False)
-        return PairwiseGenerativeReward(judge)
+        return PairwiseGenerativeReward(judge, self.verdict)
 
     def references(self) -> list[str]:
         """The judge."""
