@@ -32,6 +32,7 @@ from fairlead.testbeds.arithmetic import ArithmeticWorld
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
 from fairlead.training.source import DatasetSource
+from small_world import metrics_of
 
 WORLD = ArithmeticWorld()
 TASKS = ArithmeticTasks((1,), ("compute",))
@@ -145,7 +146,7 @@ def test_challenger_is_paid_by_the_tent():
 def stage(folder: Path, **changes: Any) -> tuple[SelfPlayStage, Context]:
     given = folder / "run/stages/given"
     given.mkdir(parents=True)
-    problems = WORLD.problems(150, Seed(7), split="held_out", levels=(1,), wordings=("compute",))
+    problems = WORLD.problems(40, Seed(7), split="held_out", levels=(1,), wordings=("compute",))
     write_records(given / "test.jsonl", problems)
     rollouts = {"prompts": 4, "samples": 4, "iterations": 1, "sampling": SAMPLING.model_dump()}
     settings: dict[str, Any] = {
@@ -191,8 +192,8 @@ def test_tasks_that_teach_nothing_are_refused(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_solver_gains_on_held_out_sums(tmp_path: Path):
-    policy = learn(fresh(), 5000, tmp_path / "sft", epochs=3, doubts=0.5)
+def test_solver_comes_to_agree_with_the_judge(tmp_path: Path):
+    policy = learn(fresh(), 2000, tmp_path / "sft", epochs=3, doubts=0.5)
     save_policy(policy, tmp_path / "base")
     rollouts = {"prompts": 16, "samples": 8, "sampling": {"max_new_tokens": 24}}
     own, context = stage(
@@ -206,5 +207,9 @@ def test_solver_gains_on_held_out_sums(tmp_path: Path):
         rules=RULES.model_copy(update={"votes": 16}),
         train=TrainConfig(learning_rate=3e-4, schedule="constant"),
     )
-    found = {e.name: e for e in own.run(context).estimates}
-    assert found["score_gain/own"].low > 0, found
+    own.run(context)
+    lines = metrics_of(context.folder / "round-1")
+    first, last = lines[:3], lines[-3:]
+    for name, gain in (("reward/accuracy", 0.25), ("reward/well_formed", 0.25)):
+        before, after = (sum(line[name] for line in part) / 3 for part in (first, last))
+        assert after > before + gain, name

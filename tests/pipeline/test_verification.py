@@ -146,7 +146,9 @@ def stage(
     solved = answers_to(world(), known, 4, Seed(0))
     shown = verdicts_on(world(), solved, known, Seed(1))
     save_policy(learn(shown, folder / "verifier-sft", epochs=epochs), folder / "verifier")
-    save_policy(learn(solved, folder / "generator-sft", epochs=epochs), folder / "generator")
+    save_policy(
+        learn(solved, folder / "generator-sft", epochs=max(epochs, 12)), folder / "generator"
+    )
     given = folder / "run/stages/given"
     given.mkdir(parents=True)
     write_records(given / "train.jsonl", known)
