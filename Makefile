@@ -1,10 +1,10 @@
-# make setup | quickstart | lint | test | test-all | bench ARGS="..."
+# make setup | quickstart | lint | test | test-all | support | bench ARGS="..."
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: setup quickstart lint test test-all bench
+.PHONY: setup quickstart lint test test-all support bench
 
 setup: $(STAMP)
 
@@ -29,6 +29,11 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest
+
+# What does not pass is missing from the page; results of other devices stay in it.
+support: setup
+	-$(BIN)/python -m pytest tests/support --support docs/support.json
+	$(BIN)/python -m fairlead.pipeline.docs.support docs/support.json
 
 bench: setup
 	$(BIN)/python -m benchmarks.dpo $(ARGS)

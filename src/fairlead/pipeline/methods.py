@@ -20,7 +20,12 @@ from fairlead.objectives import (
     StepBatch,
     UnpairedBatch,
 )
-from fairlead.pipeline.stages import ConsistencyStage, ExpertIterationStage, StarStage
+from fairlead.pipeline.stages import (
+    ConsistencyStage,
+    ExpertIterationStage,
+    SelfPlayStage,
+    StarStage,
+)
 
 
 class Family(StrEnum):
@@ -67,7 +72,7 @@ FAMILIES: dict[type, tuple[Family, str]] = {
 """Family and stage of an objective, by the batches it takes."""
 
 OTHER_FAMILIES: dict[str, tuple[Family, str]] = {
-    "pairwise_generative": FAMILIES[StepBatch],
+    "pairwise_generative": (Family.REWARD_MODELS, "stage `compare`"),
     "xpo": FAMILIES[RolloutBatch],
 }
 """Objectives whose family is not what their batch type says."""
@@ -205,6 +210,19 @@ PROCEDURES: tuple[Method, ...] = (
         family=Family.REWARDS,
         how="reward `checker` of the stage `rl`",
     ),
+    Method(
+        kind="gprl",
+        title="GPRL: RL on general preferences",
+        source="Umer et al. 2026, arXiv:2605.18721",
+        equation=r"A_i = \sum_l \lambda_l\,\frac{g_{i,l} - \bar g_l}{\mathrm{std}_i\,g_{i,l} + "
+        r"\epsilon},\quad g_{i,l} = \tfrac{1}{G-1}\sum_{j\ne i} S_l(y_i, y_j)",
+        choose="Preferences with cycles, which no single score can hold: replies are credited by "
+        "how they fare against the others of their group.",
+        needs=("general preference model", "prompts", "reference", "rollouts"),
+        family=Family.REWARDS,
+        how="reward `gprl` of the stage `rl`",
+    ),
+    _of_stage(SelfPlayStage, needs=("judge model", "reference", "rollouts", "world")),
 )
 """Methods that are no objective."""
 
