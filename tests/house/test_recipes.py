@@ -1,6 +1,8 @@
+import math
 from pathlib import Path
 
 import pytest
+from tests.small_world import metrics_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 RECIPES = sorted(FOLDER.glob("**/*.yaml"))
@@ -49,3 +51,6 @@ def test_a_method_recipe_runs(path: Path, shared: Path):
     estimates = [estimate for result in results for estimate in result.estimates]
     assert estimates
     assert all(e.low <= e.value <= e.high for e in estimates)
+    trained = [s for s in recipe.stages if (folder / "stages" / s.name / "metrics.jsonl").exists()]
+    losses = [metrics_of(folder / "stages" / s.name)[-1]["loss/total"] for s in trained]
+    assert all(map(math.isfinite, losses))
