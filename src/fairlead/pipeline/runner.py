@@ -222,7 +222,8 @@ def _set_aside(folder: Path) -> None:
 
 def _put_back(folder: Path) -> None:
     """Gives a stage its earlier result again where the new attempt left nothing to go on with."""
-    if _earlier(folder).exists() and not complete_checkpoints(folder):
+    kept = complete_checkpoints(folder) or list(folder.glob("round-*"))
+    if _earlier(folder).exists() and not kept:
         shutil.rmtree(folder, ignore_errors=True)
         _earlier(folder).rename(folder)
 
