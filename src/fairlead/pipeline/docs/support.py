@@ -26,8 +26,9 @@ INTRODUCTION = """\
 
 Made by `make support` from the tests that passed (`tests/support`): each trains a tiny model with
 the method for two optimizer steps, with all weights or with adapters, in one process or in two
-(joined over gloo). `yes` is a test that passed; `-` was not run: reward models take no adapters,
-nor does a method whose reference moves, and a device that was not there was not tried. That a
+(joined over gloo). `yes` is a test that passed. `-` is everything else: what did not pass, devices
+that were not there, and adapters where a method takes none (reward models, self-play, a reference
+that moves). That a
 method runs says nothing about how well it learns; the other tests do.
 """
 
