@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fairlead.core.files import sha256_json
 from fairlead.stats.means import mean_estimate
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -70,7 +71,13 @@ def draw(result: dict[str, Any], file: Path) -> None:
             grid[row, 0].set_ylabel(label)
         grid[0, 0].legend(frameon=False, fontsize=8, loc="lower left")
         canvas.supxlabel("√KL to SFT (√nats per reply)", fontsize=9)
-        canvas.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        metadata = {"Date": None, "Creator": None, "Description": digest(result)}
+        canvas.savefig(file, format="svg", metadata=metadata)
+
+
+def digest(result: dict[str, Any]) -> str:
+    """Names the results in the figure that was drawn from them."""
+    return sha256_json(result)
 
 
 def _line(axes: Axes, curve: list[dict[str, Any]], judge: str, number: int, label: str) -> None:
@@ -84,7 +91,7 @@ def _line(axes: Axes, curve: list[dict[str, Any]], judge: str, number: int, labe
 
 
 def setting(result: dict[str, Any]) -> str:
-    """What was measured, on what, and for how long."""
+    """What was measured, and on what."""
     runs, machine = result["runs"], result["machine"]
     accuracies = "; ".join(
         f"seed {run['seed']} {_cell(run['estimates']['reward_model/accuracy'])} "
@@ -92,16 +99,13 @@ def setting(result: dict[str, Any]) -> str:
         for run in runs
     )
     comparisons = ", ".join(str(run["comparisons"]) for run in runs)
-    wall, cpu = (sum(run[k] for run in runs) / 60 for k in ("seconds", "cpu_seconds"))
     steps = runs[0]["methods"]["single"]["curve"][-1]["step"]
     return (
         f"{len(runs)} seeds, {steps} optimizer steps for every method; "
         f"{comparisons} comparisons to train the reward models on; "
         f"{runs[0]['prompts']} held-out prompts with {result['samples']} replies each. "
         f"Held-out accuracy of the single reward model: {accuracies}. "
-        f"Measured on {machine['date']} on {machine['processor']} with one thread: "
-        f"{cpu:.0f} minutes of processor time for all seeds, {wall:.0f} by the clock on a machine "
-        "that other work was using."
+        f"Measured on {machine['date']} on {machine['processor']}, with one thread."
     )
 
 
@@ -117,8 +121,8 @@ def methods_table(result: dict[str, Any]) -> str:
         for run in result["runs"]:
             cells = [_cell(run["methods"][method][column]) for column in columns]
             lines.append(f"| {title} | {run['seed']} | {' | '.join(cells)} |")
-        means = [_mean(result, lambda run, c=c, m=method: run["methods"][m][c]) for c in columns]
-        lines.append(f"| **{title}** | **mean** | {' | '.join(map(_cell, means))} |")
+        means = [_cell(_mean(result, _of(method, column))) for column in columns[:-1]]
+        lines.append(f"| **{title}** | **mean** | {' | '.join(means)} | |")
     return "\n".join(lines)
 
 
@@ -134,10 +138,8 @@ def against_table(result: dict[str, Any]) -> str:
             cells = [_cell(found[c]) for c in ("final_gold", "gold_at_common_distance")]
             distance = f"{found['common_distance']:.1f}"
             lines.append(f"| {TITLES[method]} | {run['seed']} | {' | '.join(cells)} | {distance} |")
-        means = [
-            _mean(result, lambda run, c=c, m=method: run["methods"][m]["against_single"][c])
-            for c in ("final_gold", "gold_at_common_distance")
-        ]
+        names = ("final_gold", "gold_at_common_distance")
+        means = [_mean(result, _against(method, name)) for name in names]
         lines.append(f"| **{TITLES[method]}** | **mean** | {' | '.join(map(_cell, means))} | |")
     return "\n".join(lines)
 
