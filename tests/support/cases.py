@@ -167,6 +167,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "online_dpo": _online(objective={"kind": "dpo"}),
     "iterative_dpo": _online(objective={"kind": "dpo"}, rollouts={"sync_reference": 1}),
     "ensemble": _online(reward={"kind": "ensemble", "members": ["@reward", "@reward"]}),
+    "generative_judge": _online(reward={"kind": "judge"}),
     "par": _online(reward={"kind": "par", "of": "@reward", "references_per_prompt": 2}),
     "length_debiased": _online(reward={"kind": "length_debiased", "of": "@reward"}),
     "pairwise_generative": {

@@ -211,6 +211,18 @@ PROCEDURES: tuple[Method, ...] = (
         how="reward `checker` of the stage `rl`",
     ),
     Method(
+        kind="generative_judge",
+        title="A generative judge as the reward",
+        source="Lee et al. 2023, arXiv:2309.00267",
+        equation=r"r(x, y) = \mathrm{score}(\mathrm{judge}(x, y)), \quad \text{the group's mean "
+        r"where it cannot be read}",
+        choose="A judge you trust more than a reward model fitted to its verdicts, and can afford "
+        "to ask for every reply.",
+        needs=("judge", "prompts", "rollouts"),
+        family=Family.REWARDS,
+        how="reward `judge` of the stage `rl`, or `JudgeReward` from Python",
+    ),
+    Method(
         kind="gprl",
         title="GPRL: RL on general preferences",
         source="Umer et al. 2026, arXiv:2605.18721",

@@ -27,6 +27,7 @@ from fairlead.records import Problem, Prompt
 from fairlead.rewards import shaping
 from fairlead.rewards.base import FunctionReward, Reply, RewardSource
 from fairlead.rewards.ensemble import AnyCombination, EnsembleReward, Heads, WorstMember
+from fairlead.rewards.judge import JudgeReward
 from fairlead.rewards.model import ModelReward
 from fairlead.rewards.preference import GeneralPreferenceReward, PairwiseGenerativeReward
 from fairlead.rewards.process import Aggregation, ProcessReward
@@ -35,6 +36,7 @@ from fairlead.rewards.verifiers import AnyChecker
 from fairlead.rewards.verifiers.reward import CheckedGap, VerifierReward
 from fairlead.testbeds.arithmetic import ArithmeticWorld
 from fairlead.testbeds.assistant import AssistantWorld
+from fairlead.testbeds.judges import ScriptedJudge
 
 REFERENCE_PROMPTS = 256
 """Prompts whose reference replies set a scale or a line of length."""
@@ -253,6 +255,26 @@ class AttributeReward(RewardSpec):
         return FunctionReward(read, name)
 
 
+class JudgeSpec(RewardSpec):
+    """A judge who writes verdicts; here a scripted one with known faults. Any other judge enters
+    from Python, as `JudgeReward(judge)`. Lee et al. 2023, arXiv:2309.00267, section 2.2.2.
+    """  # noqa: D205
+
+    kind: Literal["judge"] = "judge"
+    world: Literal["assistant", "arithmetic"] = "assistant"
+    """The testbed whose truth it knows."""
+    noise: NonNegativeFloat = 0.5
+    """Standard deviation of its error, in units of worth."""
+    unreadable: float = Field(default=0.05, ge=0, lt=1)
+    """Probability that a verdict cannot be read; such a reply gets the mean of its group."""
+
+    def source(self, setting: Setting) -> RewardSource:
+        """The judge behind the protocol that all judges have."""
+        world = AssistantWorld() if self.world == "assistant" else ArithmeticWorld()
+        seed = setting.seed.child("judge")
+        return JudgeReward(ScriptedJudge(world, self.noise, self.unreadable, seed))
+
+
 class VisibleReward(RewardSpec):
     """The arithmetic world's checker that can be fooled, to see whether a policy does."""
 
@@ -451,6 +473,7 @@ AnyReward = Annotated[
         GoldReward,
         AttributeReward,
         VisibleReward,
+        JudgeSpec,
         CheckerReward,
         EnsembleSpec,
         ParSpec,

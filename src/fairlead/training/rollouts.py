@@ -347,7 +347,11 @@ class RolloutSource(Online):
         }
         if experience.values:
             error = torch.where(mask, sampled.values - credit.returns, 0.0)
-            self._metrics["value/error_before"] = Mean(error.square().sum(), mask.sum())
+            returns = torch.where(mask, credit.returns, 0.0)
+            self._metrics |= {
+                "value/error_before": Mean(error.square().sum(), mask.sum()),
+                "value/return_squared": Mean(returns.square().sum(), mask.sum()),
+            }
 
     def _adapt(self, sampled: Sampled, ranks: Ranks) -> None:
         if self.config.kl.target is None:

@@ -142,7 +142,8 @@ class RLStage(Stage):
         return StageResult(notes=(note, *ended), tables=_replayed(recorder))
 
     def _policy(self, context: Context, path: str) -> Policy:
-        needs = self.objective.needs | self.rollouts.credit.needs
+        paired = self.objective.batch is PreferenceBatch
+        needs = self.objective.needs | (frozenset() if paired else self.rollouts.credit.needs)
         if Need.VALUES not in needs:
             return load_policy(path, lora=self.lora)
         policy = load_policy(path)

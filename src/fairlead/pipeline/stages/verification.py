@@ -211,15 +211,18 @@ class _Bench:
 
     def measured(self, label: str, policy: Policy) -> Verified:
         """A verifier on held-out attempts, and in the loop."""
+        # Not within `make`, which the first process runs alone.
+        attempts = self._attempts("test", self.test)
 
         def make() -> Verified:
-            return self._measure(Judge(policy.eval(), self.stage.format, self.stage.verdicts, seed))
+            judge = Judge(policy.eval(), self.stage.format, self.stage.verdicts, seed)
+            return self._measure(judge, attempts)
 
         seed = self.context.seed.child("judge")
         return kept_value(self.context.folder / f"measured-{label}.json", Verified, make)
 
-    def _measure(self, judge: Judge) -> Verified:
-        made = self._attempts("test", self.test).made
+    def _measure(self, judge: Judge, attempts: Attempts) -> Verified:
+        made = attempts.made
         said = judge.verdicts([self.test[a.place] for a in made], [a.text for a in made])
         read = [judge.format.accepts(verdict) for verdict in said]
         seed: Seed = self.context.seed.child("loop")
