@@ -123,6 +123,22 @@ def test_encoding_counts_what_is_left_out() -> None:
         encode_steps([empty], merging(), max_length=200)
 
 
+def blind() -> ChatFormat:
+    """A tokenizer of whole words that drops line breaks, as those of many encoders do."""
+    backend = Tokenizer(models.WordLevel({"<eos>": 0, "<unk>": 1, "last": 2}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    return ChatFormat(PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>"))
+
+
+def test_outcomes_are_labelled_where_line_breaks_do_not_show() -> None:
+    record = StepLabels(prompt=Prompt.of("why"), steps=("one", "two", "last"), labels=(1, 1, -1))
+    (item,), report = encode_steps(outcomes([record]), blind(), max_length=100)
+    assert report.merged == 0 and item.labels == (0.0,)
+    assert [item.responses[0][end] for end in item.ends] == [2]
+    with pytest.raises(DataError, match="no labelled solution"):
+        encode_steps([record], blind(), max_length=100)
+
+
 @pytest.mark.parametrize("share", [True, False])
 def test_rows_of_a_batch_are_the_last_tokens_of_its_steps(share: bool) -> None:
     chat, world = arithmetic(), ArithmeticWorld()

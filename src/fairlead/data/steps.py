@@ -168,12 +168,12 @@ def encode_steps(
     merged = unlabelled = 0
     for item in items:
         record = records[item.record]
-        ends, known = line_ends(chat, item.responses[0]), targets(record, neutral)
-        merged += len(ends) != len(record.steps)
-        unlabelled += len(ends) == len(record.steps) and not known
-        if len(ends) == len(record.steps) and known:
-            places, labels = zip(*known, strict=True)
-            made.append(_labelled(item, tuple(ends[i] for i in places), labels))
+        known = targets(record, neutral)
+        ends = _ends(line_ends(chat, item.responses[0]), len(record.steps), known)
+        merged += ends is None
+        unlabelled += ends is not None and not known
+        if ends is not None and known:
+            made.append(_labelled(item, ends, tuple(label for _, label in known)))
     report = StepReport(encoded, merged, unlabelled)
     if not made:
         raise DataError(
@@ -183,6 +183,18 @@ def encode_steps(
             remedy="check the labels, and that the tokenizer keeps line breaks",
         )
     return made, report
+
+
+def _ends(found: Ids, steps: int, known: Sequence[tuple[int, float]]) -> Ids | None:
+    """Where the labelled steps end; None where the tokens do not show it.
+
+    The end of the last step shows even where line breaks do not, as with many encoders.
+    """
+    if len(found) == steps:
+        return tuple(found[step] for step, _ in known)
+    if found and [step for step, _ in known] == [steps - 1]:
+        return found[-1:]
+    return None
 
 
 def _labelled(item: Item, ends: Ids, labels: tuple[float, ...]) -> StepItem:
