@@ -56,7 +56,7 @@ def test_changed_setting_reruns_that_stage_and_what_follows_from_it(world: Path,
     assert [[cell.strip() for cell in row] for row in would] == [
         ["data", "records", "keep"],
         ["sft", "sft", "run"],
-        ["dpo", "dpo", "run"],
+        ["dpo", "preference", "run"],
     ]
     fairlead("run", recipe, "sft.train.learning_rate=2.0e-3", "--out", copied)
     assert cached(copied) == {"data": True, "sft": False, "dpo": False}
