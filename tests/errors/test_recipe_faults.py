@@ -50,7 +50,7 @@ def test_override_of_an_unknown_setting_of_a_stage(refused):
 
 def test_unknown_key_in_a_stage(refused, recipe: Path, tmp_path: Path):
     path = changed(recipe, tmp_path, lambda value: value["stages"][2].update(betta=1))
-    assert "stages.2.dpo.betta: Extra inputs are not permitted" in refused(path=path)
+    assert "stages.2.preference.betta: Extra inputs are not permitted" in refused(path=path)
 
 
 def test_unknown_kind_of_stage(refused, recipe: Path, tmp_path: Path):
@@ -65,7 +65,8 @@ def test_unknown_key_at_the_top(refused, recipe: Path, tmp_path: Path):
 
 def test_every_fault_is_named(refused):
     text = refused("sft.train.epoch=1", "dpo.objective.beta=-1")
-    assert "2 fault(s)" in text and "sft.train.epoch:" in text and "dpo.objective.beta:" in text
+    assert "2 fault(s)" in text and "sft.train.epoch:" in text
+    assert "preference.objective.dpo.beta:" in text
 
 
 def test_stage_that_refers_to_a_later_one(refused):

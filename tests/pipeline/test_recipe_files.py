@@ -9,13 +9,19 @@ from fairlead.pipeline.quickstart import quickstart
 from fairlead.pipeline.recipe import Recipe, load_recipe, parse_recipe
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
+ON_REAL_DATA = [path for path in RECIPES if "${data.path}" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", ON_REAL_DATA, ids=lambda path: path.stem)
+def test_recipe_on_real_data_takes_a_path(path: Path):
+    recipe = load_recipe(path, ["data.path=x.jsonl"])
+    assert "x.jsonl" in {getattr(stage, "path", None) for stage in recipe.stages}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipe_file(path: Path):
-    recipe = load_recipe(path, ["seed=5", "data.path=x.jsonl"])
+    recipe = load_recipe(path, ["seed=5"])
     assert recipe.name == path.stem and recipe.seed == 5
-    assert "x.jsonl" in {getattr(stage, "path", None) for stage in recipe.stages}
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
