@@ -14,7 +14,7 @@ from fairlead.core.files import read_lines, write_json, write_text
 from fairlead.lineage import read, read_result
 from fairlead.lineage.result import Figure, Series
 from fairlead.report.drawing import draw_figure
-from fairlead.report.page import environment, number
+from fairlead.report.page import environment
 from fairlead.stats.means import mean_estimate
 
 JUDGES = ("gold", "judge", "proxy")
@@ -179,7 +179,7 @@ def _head(comparison: Comparison) -> str:
         if comparison.budget is None
         else f"{_millions(comparison.budget)} token passes for every method"
     )
-    minutes = number(comparison.seconds / 60)
+    minutes = f"{comparison.seconds / 60:.1f}"
     return (
         f"The same data, {same}; 95 % intervals {over}. Gains are over the baseline on the same "
         f"held-out prompts. All runs together took {minutes} minutes."

@@ -63,7 +63,7 @@ def draw_figure(figure: Figure, *, legend: bool = False) -> Markup:
         axes.set_xlabel(figure.x_label)
         axes.set_ylabel(figure.y_label)
         if legend:
-            axes.legend(frameon=False, fontsize=8)
+            canvas.legend(frameon=False, fontsize=8, loc="outside right center")
         labels = ", ".join(series.label for series in figure.series)
         return _svg(canvas, f"{figure.title}: {figure.y_label} by {figure.x_label} for {labels}")
 
