@@ -102,18 +102,25 @@ def learning_table(result: Result) -> str:
     """Held-out gain of every method and seed."""
     lines = [
         "| method | seed | held-out accuracy over SFT | KL to SFT (nats per reply) "
-        "| token passes (millions) |",
-        "|---|---|---|---|---|",
+        "| training reward, mean of the run | token passes (millions) |",
+        "|---|---|---|---|---|---|",
     ]
     for method, title in LEARNERS.items():
         for run in result["runs"]:
             gain, kl = (_estimate(f"evaluate/{name}/{method}")(run) for name in ("gold_gain", "kl"))
             work = run["curves"][method][-1]["token_passes"] / 1e6
-            lines.append(f"| {title} | {run['seed']} | {_cell(gain)} | {_cell(kl)} | {work:.2f} |")
+            cells = [_cell(gain), _cell(kl), f"{mean_reward(run, method):.3f}", f"{work:.2f}"]
+            lines.append(f"| {title} | {run['seed']} | {' | '.join(cells)} |")
         gain = pooled(result, _estimate(f"evaluate/gold_gain/{method}"))
         kl = pooled(result, _estimate(f"evaluate/kl/{method}"))
-        lines.append(f"| **{title}** | **all** | {_cell(gain)} | {_cell(kl)} | |")
+        mean = np.mean([mean_reward(run, method) for run in result["runs"]])
+        lines.append(f"| **{title}** | **all** | {_cell(gain)} | {_cell(kl)} | {mean:.3f} | |")
     return "\n".join(lines)
+
+
+def mean_reward(run: Run, method: str) -> float:
+    """Training reward over all rollout batches: the sooner a method learns, the higher."""
+    return float(np.mean([point["score"] for point in run["curves"][method]]))
 
 
 def judges_table(result: Result) -> str:
@@ -249,7 +256,7 @@ def _draw_curves(canvas: Figure, result: Result) -> None:
         _line(axes, work.mean(axis=0), score.mean(axis=0), number, title)
     axes.set_xlabel("work (millions of token passes)")
     axes.set_ylabel("training reward: share of right replies\n(mean of 3 rollout batches)")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 
 def smoothed(values: Sequence[float]) -> np.ndarray:
