@@ -23,6 +23,8 @@ def compared(**more: object) -> Comparison:
 def test_margins_flags_and_ratings_of_records() -> None:
     assert judged(compared(strength=2.0), margin_scale=0.5).margin == 1.0
     assert judged(compared(strength=2.0)).margin == 0.0
+    assert judged(compared(preference=0.75)).label == 0.75
+    assert judged(compared()).label == 1.0
     assert judged(compared(chosen_safe=False)).costs == (1.0, 0.0)
     assert judged(compared()).costs == ()
     ranking = Ranking(prompt=WHY, responses=("a", "b"), ranks=(0, 1), scores=({"x": 3.0}, {}))
@@ -32,14 +34,15 @@ def test_margins_flags_and_ratings_of_records() -> None:
 
 def test_a_batch_keeps_what_was_said_beside_its_replies() -> None:
     items = [Item((1,), ((2,), (3,)), (0, 1), 1), Item((1,), ((2,), (3,), (4,)), (1, 0, 2), 0)]
-    known = [Judged(margin=0.5), Judged(costs=(-1.0, 1.0), ratings=((4.0,), (2.0,)))]
+    known = [Judged(margin=0.5, label=0.75), Judged(costs=(-1.0, 1.0), ratings=((4.0,), (2.0,)))]
     batch = judged_batch(items, known)
     assert batch.strength is not None and batch.strength.tolist() == [0.0, 0.5, 0.5, 0.5]
+    assert batch.label is not None and batch.label.tolist() == [1.0, 0.75, 0.75, 0.75]
     assert batch.costs is not None and batch.costs.tolist() == [-1.0, 1.0, 0.0, 0.0, 0.0]
     assert batch.ratings is not None
     assert batch.ratings[:2, 0].tolist() == [4.0, 2.0] and bool(batch.ratings[2:].isnan().all())
     plain = judged_batch(items, [Judged(), Judged()])
-    assert (plain.strength, plain.costs, plain.ratings) == (None, None, None)
+    assert (plain.strength, plain.label, plain.costs, plain.ratings) == (None,) * 4
 
 
 def test_comparisons_are_turned_to_the_safer_reply() -> None:

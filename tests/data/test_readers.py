@@ -191,6 +191,15 @@ def test_preference_with_scores_and_tie(tmp_path):
     assert only(tmp_path, {**ROWS["preference"][0], "tie": True}).tie
 
 
+def test_soft_preferences_are_read_and_checked(tmp_path):
+    row = ROWS["preference"][0]
+    read_row = only(tmp_path, {**row, "preference": 0.75, "safer": "rejected"})
+    assert (read_row.preference, read_row.safer) == (0.75, "rejected")
+    for field, value in (("preference", 1.5), ("preference", "high"), ("safer", "both")):
+        with pytest.raises(DataError, match=field):
+            only(tmp_path, {**row, field: value})
+
+
 def test_replies_that_repeat_another_prompt_are_rejected(tmp_path):
     implicit = ROWS["preference"][2]
     assert only(tmp_path, {**implicit, "prompt": "Hi"}).chosen == "b"

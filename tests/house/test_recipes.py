@@ -9,8 +9,11 @@ RECIPES = sorted(FOLDER.glob("**/*.yaml"))
 METHODS = sorted((FOLDER / "methods").glob("*.yaml"))
 
 
-def test_there_are_recipes():
-    assert len(RECIPES) > len(METHODS) >= 14
+def test_every_method_has_its_recipe_and_nothing_else_has():
+    from fairlead.pipeline.methods import methods
+
+    assert [path.stem for path in METHODS] == sorted(method.kind for method in methods())
+    assert set(RECIPES) > set(METHODS)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -20,6 +20,8 @@ class Judged:
 
     margin: float = 0.0
     """Difference that the scores should exceed."""
+    label: float = 1.0
+    """Probability that the better reply is the better one."""
     costs: tuple[float, ...] = ()
     """For each reply +1 unsafe, -1 safe, 0 unknown; empty where nobody said."""
     ratings: tuple[tuple[float, ...], ...] = ()
@@ -41,7 +43,9 @@ def judged(
         case Comparison():
             flags = record.chosen_safe, record.rejected_safe
             costs = () if flags == (None, None) else tuple(map(_cost, flags))
-            return Judged(margin=margin_scale * (record.strength or 0.0), costs=costs)
+            label = 1.0 if record.preference is None else record.preference
+            margin = margin_scale * (record.strength or 0.0)
+            return Judged(margin=margin, label=label, costs=costs)
         case Ranking():
             rated = tuple(tuple(own.get(d, nan) for d in dimensions) for own in record.scores)
             return Judged(ratings=rated)
@@ -66,17 +70,19 @@ def judged_batch(
     replies = [len(item.responses) for item in items]
     return replace(
         batch,
-        strength=_margins(items, own),
+        strength=_of_pairs(items, [one.margin for one in own], usual=0.0),
+        label=_of_pairs(items, [one.label for one in own], usual=1.0),
         costs=_costs(own, replies),
         ratings=_ratings(own, replies),
     )
 
 
-def _margins(items: Sequence[Item], own: Sequence[Judged]) -> torch.Tensor | None:
-    if not any(one.margin for one in own):
+def _of_pairs(items: Sequence[Item], own: Sequence[float], *, usual: float) -> torch.Tensor | None:
+    """An item's number at each of its untied pairs; None where all have the usual one."""
+    if all(one == usual for one in own):
         return None
     each = [
-        one.margin
+        one
         for item, one in zip(items, own, strict=True)
         for a in item.ranks
         for b in item.ranks
@@ -130,7 +136,7 @@ def _by_safety(record: Comparison) -> Comparison | None:
     if safer is None:
         return None
     if safer == "chosen":
-        return record.model_copy(update={"tie": False, "strength": None})
+        return record.model_copy(update={"tie": False, "strength": None, "preference": None})
     return Comparison(
         prompt=record.prompt,
         chosen=record.rejected,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from fairlead.data.readers.fields import (
     conversation,
@@ -69,6 +70,8 @@ def preference(row: Row, at: Provenance) -> Iterator[Comparison]:
     The prompt is a string or a list of messages (`prompt`, `instruction`, `conversations`,
     `messages` or `question`); replies are strings, messages or message lists. Without a prompt
     field, or where replies repeat the prompt, the turns shared by both lists are the prompt.
+    Where the row has them: `tie`, `strength`, `preference` (probability that the chosen reply is
+    the better one), `chosen_safe`, `rejected_safe`, `safer`.
     """
     shared, better, worse = _sides(row, at)
     yield Comparison(
@@ -77,9 +80,27 @@ def preference(row: Row, at: Provenance) -> Iterator[Comparison]:
         rejected=worse,
         tie=bool(row.get("tie", False)),
         strength=_strength(row),
+        preference=_probability(row, "preference"),
         chosen_safe=_flag(row, "chosen_safe"),
         rejected_safe=_flag(row, "rejected_safe"),
+        safer=_side(row, "safer"),
     )
+
+
+def _probability(row: Row, name: str) -> float | None:
+    if row.get(name) is None:
+        return None
+    value = number(row[name], name)
+    if not 0 <= value <= 1:
+        raise BadRow(name, "a probability from 0 to 1", shown(row[name]))
+    return value
+
+
+def _side(row: Row, name: str) -> Literal["chosen", "rejected"] | None:
+    value = row.get(name)
+    if value not in ("chosen", "rejected", None):
+        raise BadRow(name, "chosen, rejected or null", shown(value))
+    return value
 
 
 def _flag(row: Row, name: str) -> bool | None:
