@@ -15,6 +15,7 @@ from fairlead.data.readers.ranked import PAIRS, consistent_ranks
 from fairlead.data.readers.reading import _parse
 from fairlead.records import Comparison, Demonstration, Problem, Prompt, Provenance, Ranking, Rating
 from fairlead.records import StepLabels as Steps
+from fairlead.records.files import write_records
 
 USER = {"role": "user", "content": "Hi"}
 TREE = {
@@ -27,7 +28,13 @@ TREE = {
         {"role": "assistant", "text": "unranked", "rank": None, "replies": []},
     ],
 }
+OWN_PROMPT = {"messages": [USER], "subset": "", "provenance": None}
 ROWS: dict[str, list[dict[str, Any]]] = {
+    "fairlead": [
+        {"kind": "Comparison", "prompt": OWN_PROMPT, "chosen": "b", "rejected": "c"},
+        {"kind": "Problem", "prompt": OWN_PROMPT, "answer": "3"},
+        {"kind": "Prompt", **OWN_PROMPT},
+    ],
     "hh-rlhf": [
         {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"}
     ],
@@ -189,6 +196,17 @@ def test_preference_with_scores_and_tie(tmp_path):
     row = {**ROWS["preference"][0], "score_chosen": 8.5, "score_rejected": 6, "tie": False}
     assert only(tmp_path, row).strength == 2.5
     assert only(tmp_path, {**ROWS["preference"][0], "tie": True}).tie
+
+
+def test_files_of_earlier_runs_are_read_as_they_were_written(tmp_path):
+    soft = Comparison(
+        prompt=Prompt.of("a"), chosen="b", rejected="c", preference=0.75, rejected_safe=False
+    )
+    write_records(tmp_path / "run.jsonl", [soft])
+    assert read(tmp_path / "run.jsonl").records == (soft,)
+    bad = {"kind": "Comparison", "prompt": OWN_PROMPT, "chosen": "b"}
+    with pytest.raises(DataError, match="rejected"):
+        read(write(tmp_path / "bad.jsonl", [bad]))
 
 
 def test_soft_preferences_are_read_and_checked(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairlead.records import Provenance, Record
+from fairlead.records.files import KINDS
 
 Row = Mapping[str, Any]
 Parse = Callable[[Row, Provenance], Iterable[Record]]
@@ -39,6 +40,20 @@ class Format:
 FORMATS: dict[str, Format] = {}
 
 
+def is_own(row: Row) -> bool:
+    """Whether the row is a record as Fairlead writes it, whatever other format it resembles."""
+    kind = row.get("kind")
+    return (
+        isinstance(kind, str)
+        and kind in KINDS
+        and ("prompt" not in row or _is_prompt(row["prompt"]))
+    )
+
+
+def _is_prompt(value: Any) -> bool:
+    return isinstance(value, dict) and "messages" in value
+
+
 def reader(name: str, detect: Callable[[Row], bool]) -> Callable[[Parse], Parse]:
     """Registers the decorated function as the parser of a format.
 
@@ -49,7 +64,7 @@ def reader(name: str, detect: Callable[[Row], bool]) -> Callable[[Parse], Parse]
 
     def register(parse: Parse) -> Parse:
         assert name not in FORMATS, f"two readers are called {name}"
-        FORMATS[name] = Format(name, parse, detect)
+        FORMATS[name] = Format(name, parse, lambda row: detect(row) and not is_own(row))
         return parse
 
     return register
