@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -34,6 +35,9 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="Settings as a.b=val
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
 Seed = Annotated[int, typer.Option("--seed", help="Root of everything random.")]
+Profiled = Annotated[
+    bool, typer.Option("--profile", help="Say where the time went; trace a few steps per stage.")
+]
 
 
 def for_people(function: Callable[P, R]) -> Callable[P, R]:
@@ -84,13 +88,15 @@ def main(
 
 @app.command()
 @for_people
-def quickstart(seed: Seed = 0, out_dir: Out = None, resume: Resume = False) -> None:
+def quickstart(
+    seed: Seed = 0, out_dir: Out = None, resume: Resume = False, profile: Profiled = False
+) -> None:
     """Run the whole loop on a small world: SFT, reward model, DPO, PPO, best-of-n, report."""
     _quiet()
     from fairlead.pipeline.quickstart import quickstart as recipe
 
     folder = out_dir or Path("runs") / f"quickstart-{seed}"
-    _run(recipe(seed), folder, resume)
+    _run(recipe(seed), folder, resume, profile=profile)
     _summary(folder)
 
 
@@ -111,6 +117,7 @@ def run(
         Path | None,
         typer.Option("--replay", help="Take rollouts recorded in this run, and compare."),
     ] = None,
+    profile: Profiled = False,
 ) -> None:
     """Run a recipe; stages that are unchanged are not run again."""
     _quiet()
@@ -122,22 +129,34 @@ def run(
     if dry_run:
         out.print(plan(loaded, folder))
         return
-    _run(loaded, folder, resume, record=record, replay=replay)
+    _run(loaded, folder, resume, record=record, replay=replay, profile=profile)
     _summary(folder)
 
 
 def _run(
-    recipe: Any, folder: Path, resume: bool, *, record: bool = False, replay: Path | None = None
+    recipe: Any,
+    folder: Path,
+    resume: bool,
+    *,
+    record: bool = False,
+    replay: Path | None = None,
+    profile: bool = False,
 ) -> None:
+    from fairlead.cli.profile import shown
+    from fairlead.models.processes import is_first
+    from fairlead.pipeline.profile import profiling, read_profile
     from fairlead.pipeline.runner import Recording, run_recipe
 
-    page = run_recipe(
-        recipe,
-        folder,
-        resume=resume,
-        recording=Recording(record, replay),
-        say=lambda line: err.print(_escaped(line)),
-    )
+    with profiling(folder) if profile else nullcontext():
+        page = run_recipe(
+            recipe,
+            folder,
+            resume=resume,
+            recording=Recording(record, replay),
+            say=lambda line: err.print(_escaped(line)),
+        )
+    if profile and is_first():
+        out.print(shown(read_profile(folder), folder))
     out.print(f"report: {page}")
 
 
@@ -372,6 +391,7 @@ def train(
     out_dir: Out = None,
     seed: Seed = 0,
     resume: Resume = False,
+    profile: Profiled = False,
 ) -> None:
     """Train one stage from files by any method."""
     _quiet()
@@ -380,7 +400,7 @@ def train(
     rewarded = [] if reward is None else [f"reward={json.dumps(reward)}"]
     chosen = [*rewarded, *(settings or [])]
     recipe = single_stage(method, model=model, data=data, seed=seed, settings=chosen)
-    _run(recipe, out_dir or Path("runs") / recipe.name, resume)
+    _run(recipe, out_dir or Path("runs") / recipe.name, resume, profile=profile)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from fairlead.core.clock import Part, section
 from fairlead.core.errors import CheckpointError, ConfigError
 from fairlead.core.files import read_json, whole_folder, write_json
 from fairlead.core.seeds import Seed
@@ -289,7 +290,8 @@ def _own_parameters(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _model(kind: Any, path: str | Path, dtype: torch.dtype) -> Any:
-    return _loaded(path, lambda: kind.from_pretrained(str(path), dtype=dtype).to(device()))
+    with section(Part.LOAD):
+        return _loaded(path, lambda: kind.from_pretrained(str(path), dtype=dtype).to(device()))
 
 
 def _is_causal(config: Any) -> bool:

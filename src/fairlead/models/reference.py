@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fairlead.core.clock import Part, section
 from fairlead.core.files import whole_folder
 from fairlead.data.batches import microbatches, pack
 from fairlead.data.chat import Item
@@ -30,7 +31,7 @@ def reference_logps(
     """
     known = cache / _key(reference, items)
     if not known.exists():
-        with reference.as_reference():
+        with section(Part.REFERENCE), reference.as_reference():
             sums = sequence_logps(reference, items, tokens=tokens)
         flat = np.array([value for own in sums for value in own], dtype=np.float32)
         from_first(lambda: _keep(known, flat))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from fairlead.core.clock import Part, section
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.seeds import Seed
 from fairlead.data.convert import prompts
@@ -119,7 +120,8 @@ def answers(
 def score(reward: RewardSource, replies: Sequence[Sequence[Reply]]) -> np.ndarray:
     """Scores [prompt, reply], float64."""
     flat = [reply for own in replies for reply in own]
-    values = reward.score(flat).values.double().numpy()
+    with section(Part.REWARD):
+        values = reward.score(flat).values.double().numpy()
     return values.reshape(len(replies), -1)
 
 

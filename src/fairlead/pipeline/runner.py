@@ -32,6 +32,7 @@ from fairlead.lineage import (
 from fairlead.lineage.environment import code_version
 from fairlead.lineage.manifest import MANIFEST, Inputs, output_names, sha256_path
 from fairlead.models.processes import from_first, is_first
+from fairlead.pipeline.profile import profiled
 from fairlead.pipeline.recipe import Recipe
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.report import write_report
@@ -162,7 +163,8 @@ def _run_stage(
     work = partial(stage.run, context)
     _forget_peak()
     try:
-        result = work() if _trains(stage) else from_first(work)
+        with profiled(stage, resumed=going_on):
+            result = work() if _trains(stage) else from_first(work)
     except BaseException:
         log.stage(stage, "failed", time.monotonic() - clock, cached=False)
         if is_first():

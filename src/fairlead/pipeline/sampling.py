@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fairlead.core.clock import Part, section
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat, encode_prompts
 from fairlead.generation.local import LocalEngine
@@ -24,7 +25,8 @@ def sample_replies(
     """`n` replies to each prompt, in order."""
     chat = ChatFormat(policy.tokenizer)
     ids = [chat.prompt_ids(prompt) for prompt in prompts]
-    rollouts = LocalEngine(policy).sample(ids, sampling, n=n, seed=seed)
+    with section(Part.GENERATE):
+        rollouts = LocalEngine(policy).sample(ids, sampling, n=n, seed=seed)
     replies: list[list[Reply]] = [[] for _ in prompts]
     for rollout in rollouts:
         index = rollout.prompt_index

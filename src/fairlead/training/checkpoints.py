@@ -29,6 +29,8 @@ class Progress(NamedTuple):
     source: dict[str, Any]
     spent: int = 0
     """Token passes done."""
+    unlogged: dict[str, tuple[float, float]] = {}  # noqa: RUF012  (never written to)
+    """(total, count) of what the source reported since the last logged line."""
 
 
 def write_checkpoint(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from fairlead.core.clock import Part, section
 from fairlead.core.errors import DataError, TrainingError
 from fairlead.core.metrics import Mean
 from fairlead.core.seeds import Seed
@@ -134,9 +135,11 @@ class Collector:
     def enrich(self, experience: Experience, needs: frozenset[Need]) -> Experience:
         """Adds log-probabilities, values and costs, as `needs` ask."""
         items = _grouped(experience)
-        own = self.score(self.policy, items, needs)
-        reference = self._reference_logps(items) if Need.REFERENCE in needs else []
-        costs = None if self.cost is None else self.cost.score(experience.replies).values
+        with section(Part.POLICY):
+            own = self.score(self.policy, items, needs)
+        with section(Part.REFERENCE):
+            reference = self._reference_logps(items) if Need.REFERENCE in needs else []
+        costs = None if self.cost is None else _scored(self.cost, experience.replies).values
         return replace(
             experience,
             items=items,
@@ -215,7 +218,7 @@ class Collector:
             asked[rollout.prompt_index] = (record, rollout.prompt)
         rollouts = [rollout for _, rollout in sampled]
         replies = [self._reply(record, rollout) for record, rollout in sampled]
-        return Experience(list(asked.values()), rollouts, replies, self.reward.score(replies))
+        return Experience(list(asked.values()), rollouts, replies, _scored(self.reward, replies))
 
     def _reference_logps(self, items: Sequence[Item]) -> list[Tensor]:
         with self.policy.as_reference() if self.reference is None else nullcontext():
@@ -273,19 +276,20 @@ class Collector:
         """One reply of another sampler to each prompt, scored."""
         rollouts = self._sampled(engine, asked, seed, 1)
         replies = [self._reply(asked[r.prompt_index][0], r) for r in rollouts]
-        return Experience(list(asked), rollouts, replies, self.reward.score(replies))
+        return Experience(list(asked), rollouts, replies, _scored(self.reward, replies))
 
     def _replies(self, asked: Sequence[Asked], seed: Seed) -> Experience:
         rollouts = self._sampled(self.engine, asked, seed, self.config.samples)
         replies = [self._reply(asked[r.prompt_index][0], r) for r in rollouts]
-        scored = self.reward.score(replies)
+        scored = _scored(self.reward, replies)
         if self.opponent is not None:
             scored = self._against(self.opponent, asked, replies, scored, seed)
         return Experience(list(asked), rollouts, replies, scored)
 
     def _sampled(self, engine: Engine, asked: Sequence[Asked], seed: Seed, n: int) -> list[Rollout]:
         ids = [ids for _, ids in asked]
-        rollouts = engine.sample(ids, self.config.sampling, n=n, seed=seed)
+        with section(Part.GENERATE):
+            rollouts = engine.sample(ids, self.config.sampling, n=n, seed=seed)
         replies = sum(len(r.tokens) for r in rollouts)
         # Once to sample, once to be scored by a reward of the policy's size.
         self.passes += 2 * (sum(map(len, ids)) + replies)
@@ -311,6 +315,11 @@ class Collector:
         prompt = record.prompt if isinstance(record, Problem) else record
         text = self.chat.text(rollout.tokens)
         return Reply(prompt, rollout.prompt, rollout.tokens, text, problem, rollout.finish)
+
+
+def _scored(source: RewardSource, replies: Sequence[Reply]) -> Scored:
+    with section(Part.REWARD):
+        return source.score(replies)
 
 
 def _grouped(experience: Experience) -> list[Item]:

@@ -45,7 +45,8 @@ class TrainConfig(BaseModel):
     keep_checkpoints: PositiveInt = 1
     """Checkpoints to keep; older ones are removed once a newer one is complete."""
     log_every: PositiveInt = 1
-    """Optimizer steps between logged lines."""
+    """Optimizer steps between logged lines. What rollout batches reported in between (score, KL,
+    lengths) is in the next line as the mean over these batches; all else is of that step."""
     max_kl: PositiveFloat = 200.0
     """The run stops when the sequence KL to the reference exceeds this, in nats."""
 

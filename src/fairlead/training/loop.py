@@ -7,7 +7,9 @@ Order, fixed: count, forward, objective, backward, clip, step, reduce metrics, l
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
 
+import math
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from fairlead.core.clock import Part, section
 from fairlead.core.errors import CheckpointError
 from fairlead.core.metrics import Mean, merge
 from fairlead.core.seeds import Seed
@@ -37,6 +40,7 @@ from fairlead.training.checkpoints import (
 from fairlead.training.config import TrainConfig
 from fairlead.training.logger import Logger
 from fairlead.training.source import ENDLESS, Ranks, Source, Step, totals_over
+from fairlead.training.tracing import traced_steps
 
 
 @dataclass(frozen=True)
@@ -86,20 +90,23 @@ def train(
         done = run.resume() if resume else run.fresh()
         started = time.monotonic()
         metrics: dict[str, float] = {}
-        with run.logger(done) as logger:
+        with run.logger(done) as logger, traced_steps(source, done) as begins:
             for index in range(done, source.steps):
                 if source.finished or run.exhausted:
                     break
-                step = source.step(index, run.ranks)
+                begins(index)
+                with section(Part.DATA):
+                    step = source.step(index, run.ranks)
                 if index == 0:
                     run.check_start(step, require_eos, starts_at_reference)
                 metrics = run.step(index, step)
                 source.observe(metrics)
-                run.report(index + 1, metrics, logger)
-        run.accelerator.wait_for_everyone()
+                run.report(index + 1, step, metrics, logger)
+        run.wait()
         if run.accelerator.is_main_process:
-            save(policy, run_dir / "model")
-        run.accelerator.wait_for_everyone()
+            with section(Part.CHECKPOINT):
+                save(policy, run_dir / "model")
+        run.wait()
     return RunResult(run_dir / "model", source.steps, metrics, time.monotonic() - started)
 
 
@@ -147,13 +154,21 @@ class _Run:
         self.clock = time.monotonic()
         self.saved = 0
         self.spent = 0
+        self.unlogged: dict[str, Mean] = {}
+        """What sources reported since the last logged line: every report counts once."""
 
     def _add(self, x: torch.Tensor) -> torch.Tensor:
         if self.accelerator.num_processes == 1:
             return x
-        on_device = x.to(self.accelerator.device)
-        added: Any = self.accelerator.reduce(on_device, reduction="sum")
-        return added.to(x.device)
+        with section(Part.WAITING):
+            on_device = x.to(self.accelerator.device)
+            added: Any = self.accelerator.reduce(on_device, reduction="sum")
+            return added.to(x.device)
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        with section(Part.WAITING):
+            self.accelerator.wait_for_everyone()
 
     def fresh(self) -> int:
         """Starts at step 0; refuses to write over an earlier attempt."""
@@ -175,6 +190,7 @@ class _Run:
             progress = read_checkpoint(found[-1], self.policy, self.optimizer.optimizer)
             self.source.restore(progress.source)
             self.spent = progress.spent
+            self.unlogged = {name: Mean(*pair) for name, pair in progress.unlogged.items()}
             done = self.saved = progress.step
         if self.accelerator.is_main_process:
             cut_metrics(self.run_dir / "metrics.jsonl", done)
@@ -190,7 +206,7 @@ class _Run:
 
     def check_start(self, step: Step, require_eos: bool, starts_at_reference: bool) -> None:
         """The checks of the first step."""
-        totals = totals_over(self.ranks, step.totals(), self.accelerator.device)
+        totals = totals_over(self.ranks, step.totals())
         checks.check_counts(totals, self.objective)
         if not isinstance(self.policy, Policy):
             return
@@ -207,7 +223,7 @@ class _Run:
     def step(self, index: int, step: Step) -> dict[str, float]:
         """One optimizer step; returns its metrics, reduced over all processes."""
         torch.manual_seed(self.seed.child("step", index).value)
-        totals = totals_over(self.ranks, step.totals(), self.accelerator.device)
+        totals = totals_over(self.ranks, step.totals())
         prepared = int(self._add(torch.tensor(step.passes)))
         if not totals.tokens:
             self.spent += prepared
@@ -220,19 +236,26 @@ class _Run:
             holding = self.accelerator.no_sync(self.module) if number < last else nullcontext()
             with holding:
                 parts.append(self._backward(batch, totals))
-        norm = self.accelerator.clip_grad_norm_(self.trained, self.config.max_grad_norm)
         rate = self._rate(index)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        if torch.isfinite(torch.as_tensor(norm)):
-            self.optimizer.step()
-        self.optimizer.zero_grad()
+        norm = self._update(rate)
         metrics = self._reduced(merge(parts))
-        metrics["train/gradient_norm"] = float(norm)  # pyright: ignore[reportArgumentType]
+        metrics["train/gradient_norm"] = norm
         metrics["train/learning_rate"] = rate
         self.spent += prepared + 3 * int(totals.tokens)
         metrics["train/token_passes"] = self.spent
         return metrics | self._speed(totals)
+
+    def _update(self, rate: float) -> float:
+        """Clips the gradients and takes the step; returns the norm they had."""
+        with section(Part.OPTIMIZER):
+            clipped: Any = self.accelerator.clip_grad_norm_(self.trained, self.config.max_grad_norm)
+            norm = float(clipped)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            if math.isfinite(norm):
+                self.optimizer.step()
+            self.optimizer.zero_grad()
+        return norm
 
     @property
     def exhausted(self) -> bool:
@@ -248,42 +271,63 @@ class _Run:
     @torch.no_grad()
     def _statistics(self, step: Step) -> tuple[float, ...]:
         """Sums over the whole step that the objective needs before any loss."""
-        total = torch.zeros(())
-        for batch in step.microbatches:
-            batch = batch.to(self.accelerator.device)
-            scores = self.policy(self.objective.preview(batch), self.objective.needs)
-            total = total + self.objective.statistics(scores, batch).double().cpu()
+        total = torch.zeros((), dtype=torch.float64, device=self.accelerator.device)
+        with section(Part.FORWARD):
+            for batch in step.microbatches:
+                batch = batch.to(self.accelerator.device)
+                scores = self.policy(self.objective.preview(batch), self.objective.needs)
+                total = total + self.objective.statistics(scores, batch).double()
         return tuple(self._add(total).tolist())
 
     def _backward(self, batch: Any, totals: Totals) -> dict[str, Mean]:
-        batch = batch.to(self.accelerator.device)
-        scores = self.module(batch.packed, self.objective.needs)
-        loss = self.objective(scores, batch, totals)
-        # DDP averages gradients over processes; the loss is already divided by global counts.
-        self.accelerator.backward(loss.value * self.ranks.count)
+        with section(Part.FORWARD):
+            batch = batch.to(self.accelerator.device)
+            scores = self.module(batch.packed, self.objective.needs)
+            loss = self.objective(scores, batch, totals)
+        with section(Part.BACKWARD):
+            # DDP averages gradients over processes; the loss is divided by global counts already.
+            self.accelerator.backward(loss.value * self.ranks.count)
         # Every process adds its part of the loss once: the sum over all of them is the loss.
         share = Mean(loss.value.detach(), 0.0)
         return {**loss.metrics, "loss/total": share}
 
     def _reduced(self, metrics: dict[str, Mean]) -> dict[str, float]:
-        names = sorted(metrics)
-        flat = [[float(metrics[n].total), float(metrics[n].count)] for n in names]
-        sums = self._add(torch.tensor(flat, dtype=torch.float64))
-        values = {n: Mean(*pair).value for n, pair in zip(names, sums.tolist(), strict=True)}
+        with section(Part.LOGGING):
+            names = sorted(metrics)
+            flat = [x for n in names for x in (metrics[n].total, metrics[n].count)]
+            sums: list[float] = self._add(self._numbers(flat)).tolist()
+            pairs = dict(zip(names, zip(sums[::2], sums[1::2], strict=True), strict=True))
+            values = {n: Mean(*pair).value for n, pair in pairs.items()}
         if "loss/total" in values:
-            values["loss/total"] = float(sums[names.index("loss/total"), 0])
+            values["loss/total"] = pairs["loss/total"][0]
         return values
+
+    def _numbers(self, values: Sequence[Any]) -> torch.Tensor:
+        """Numbers and one-element tensors side by side, fetched from the device all at once."""
+        device, wide = self.accelerator.device, torch.float64
+        tensors = [x.detach().to(device, wide).reshape(()) for x in values if torch.is_tensor(x)]
+        fetched = iter(torch.stack(tensors).tolist() if tensors else [])
+        plain = [next(fetched) if torch.is_tensor(x) else x for x in values]
+        return torch.tensor(plain, dtype=wide)
 
     def _speed(self, totals: Totals) -> dict[str, float]:
         now = time.monotonic()
         seconds, self.clock = now - self.clock, now
         return {"time/step_seconds": seconds, "time/tokens_per_second": totals.tokens / seconds}
 
-    def report(self, done: int, metrics: dict[str, float], logger: Logger | None) -> None:
+    def report(
+        self, done: int, step: Step, metrics: dict[str, float], logger: Logger | None
+    ) -> None:
         """Logs, checks the numbers, and writes a checkpoint where one is due."""
-        last = done == self.source.steps or self.exhausted
-        if logger is not None and (done % self.config.log_every == 0 or last):
-            logger.log(done, metrics)
+        once = {name: Mean(metrics[name], 1.0) for name in step.metrics}
+        self.unlogged = merge([self.unlogged, once])
+        last = done == self.source.steps or self.source.finished or self.exhausted
+        if done % self.config.log_every == 0 or last:
+            carried = {name: mean.value for name, mean in self.unlogged.items()}
+            self.unlogged = {}
+            if logger is not None:
+                with section(Part.LOGGING):
+                    logger.log(done, metrics | carried)
         kept = (
             f"kept: {[p.name for p in complete_checkpoints(self.run_dir)] or 'no checkpoint yet'}"
         )
@@ -292,14 +336,18 @@ class _Run:
             return
         self.saved = done
         if self.accelerator.is_main_process:
-            progress = Progress(done, self.source.state(), self.spent)
-            write_checkpoint(
-                self.run_dir,
-                self.policy,
-                self.optimizer.optimizer,
-                progress,
-                keep=self.config.keep_checkpoints,
-            )
+            with section(Part.CHECKPOINT):
+                self._write_checkpoint(done)
+
+    def _write_checkpoint(self, done: int) -> None:
+        unlogged = {name: (mean.total, mean.count) for name, mean in self.unlogged.items()}
+        write_checkpoint(
+            self.run_dir,
+            self.policy,
+            self.optimizer.optimizer,
+            Progress(done, self.source.state(), self.spent, unlogged),
+            keep=self.config.keep_checkpoints,
+        )
 
     def _due(self, done: int) -> bool:
         every = self.config.checkpoint_every or max(self._expected_steps(done) // 10, 1)

@@ -183,8 +183,8 @@ class DatasetSource:
         """Nothing."""
 
 
-def totals_over(ranks: Ranks, totals: Totals, device: torch.device) -> Totals:
+def totals_over(ranks: Ranks, totals: Totals) -> Totals:
     """Adds the counts of all processes."""
     names = Totals.counts()
-    values = torch.tensor([getattr(totals, n) for n in names], dtype=torch.float64, device=device)
+    values = torch.tensor([getattr(totals, n) for n in names], dtype=torch.float64)
     return Totals(*ranks.add(values).tolist())

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fairlead.core.clock import Part, section
 from fairlead.core.errors import DataError
 from fairlead.core.metrics import Mean
 from fairlead.core.seeds import Seed
@@ -119,12 +120,13 @@ class VerdictSource:
     def step(self, index: int, ranks: Ranks) -> Step:
         """Samples verdicts, and has the teacher say what it would have said."""
         mine = ranks.share(self._chosen(index))
-        rollouts = self.engine.sample(
-            [self.contexts[i].student for i in mine],
-            self.sampling,
-            n=self.samples,
-            seed=self.seed.child("sample", index, ranks.index),
-        )
+        with section(Part.GENERATE):
+            rollouts = self.engine.sample(
+                [self.contexts[i].student for i in mine],
+                self.sampling,
+                n=self.samples,
+                seed=self.seed.child("sample", index, ranks.index),
+            )
         rewards = torch.tensor(
             [self.reward(mine[r.prompt_index], self.chat.text(r.tokens)) for r in rollouts]
         ).reshape(len(mine), self.samples)

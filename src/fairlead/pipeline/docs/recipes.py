@@ -42,6 +42,13 @@ fairlead run my-run.yaml data.path=comparisons.jsonl length=256 sft.train.learni
 **Running again** does only what is needed: a stage whose settings and inputs are unchanged is kept,
 the others and what depends on them run. After an interruption `--resume` goes on from the newest
 checkpoint, bit for bit. `fairlead verify RUN` checks every file against its recorded hash.
+
+**Where the time goes**: with `--profile` a run ends with a table for every stage that trains, and
+one for the whole run: sampling, scoring, forward, backward, optimizer, logging, waiting and so on,
+in seconds and shares that add up. `profile/profile.json` in the run folder holds the same numbers,
+`profile/STAGE/trace.json` every operation of three optimizer steps after a warm-up, for
+chrome://tracing or https://ui.perfetto.dev. Tracing slows these steps down. A stage that was resumed
+is timed from there on. Results do not change, and nothing is timed without it.
 """
 
 
