@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from fairlead.core.errors import CheckpointError, ConfigError
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import pack
+from fairlead.models.heads import Ensemble
 from fairlead.models.loading import (
     Lora,
     fingerprint,
@@ -149,6 +150,18 @@ def test_reward_model_comes_back_bit_for_bit(tmp_path: Path, pooling: str) -> No
     fresh = new_reward_model(tmp_path / "base", seed=Seed(2))
     restore(fresh, tmp_path / "saved")
     assert_same_weights(fresh, model)
+
+
+def test_a_reward_model_can_go_on_from_another(base: Path, tmp_path: Path) -> None:
+    first = new_reward_model(base, seed=Seed(1))
+    shake(first)
+    save_reward_model(first, tmp_path / "first")
+    second = new_reward_model(tmp_path / "first", seed=Seed(2))
+    assert_same_weights(second, first)
+    assert (second.pooling, second.base) == (first.pooling, first.base)
+    other = new_reward_model(tmp_path / "first", head=Ensemble(members=2), seed=Seed(2))
+    assert_same_weights(other.model, first.model)
+    assert other.head.weight.shape == (2, first.head.weight.shape[1])
 
 
 def test_fingerprint_follows_every_weight() -> None:

@@ -145,6 +145,8 @@ def new_reward_model(
 ) -> RewardModel:
     """A reward model with a fresh head on the trunk of a base model, encoder or policy.
 
+    One that starts from a reward model keeps its pooling, and its head where the same is asked for.
+
     Args:
         path: folder or hub name.
         pooling: how a sequence becomes one vector; "auto" takes the last token of a decoder and
@@ -154,9 +156,11 @@ def new_reward_model(
         dtype: precision of the weights.
     """
     config = _loaded(path, lambda: AutoConfig.from_pretrained(str(path)))
-    natural: Literal["last", "mean"] = "last" if _is_causal(config) else "mean"
-    how = natural if pooling == "auto" else pooling
     card = _card(path)
+    earlier = card if card is not None and card.kind == "reward_model" else None
+    natural: Literal["last", "mean"] = "last" if _is_causal(config) else "mean"
+    natural = natural if earlier is None else earlier.pooling
+    how = natural if pooling == "auto" else pooling
     if card is None and how == "last":
         whole = _model(AutoModelForCausalLM, path, dtype)
         base, model = fingerprint(whole), whole.base_model
@@ -165,6 +169,8 @@ def new_reward_model(
         base = fingerprint(model) if card is None else card.base
     reward_model = RewardModel(model, load_tokenizer(path), base=base, pooling=how, head=head)
     reward_model.draw_head(seed)
+    if earlier is not None and earlier.head == reward_model.settings:
+        _load_head(reward_model, path)
     return reward_model
 
 
@@ -182,9 +188,13 @@ def load_reward_model(path: str | Path, *, dtype: torch.dtype = torch.float32) -
     reward_model = RewardModel(
         model, load_tokenizer(path), base=card.base, pooling=card.pooling, head=card.head
     )
+    _load_head(reward_model, path)
+    return reward_model
+
+
+def _load_head(reward_model: RewardModel, path: str | Path) -> None:
     parts = _loaded(path, lambda: load_file(Path(path) / "reward_head.safetensors"))
     reward_model.load_state_dict(parts, strict=False)
-    return reward_model
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
