@@ -36,4 +36,4 @@ support: setup
 	$(BIN)/python -m fairlead.pipeline.docs.support docs/support.json
 
 bench: setup
-	$(BIN)/python -m benchmarks.dpo $(ARGS)
+	$(BIN)/python -m benchmarks.suite $(ARGS)

@@ -1,19 +1,12 @@
 """Where and with what a measurement was made."""
 
-import json
 import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fairlead.cli.doctor import GIB, usable_cpus, usable_memory
 from fairlead.lineage.environment import library_versions
-
-_ASK = (
-    "import json; from importlib.metadata import version; "
-    "print(json.dumps({n: version(n) for n in ('trl', 'torch', 'transformers')}))"
-)
 
 
 def describe() -> dict[str, Any]:
@@ -26,12 +19,6 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "versions": library_versions(),
     }
-
-
-def peer_versions(python: str) -> dict[str, str]:
-    """What a peer's Python holds."""
-    asked = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, check=True)
-    return json.loads(asked.stdout)
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""A measured process that runs an epoch when asked and answers with JSON."""
+"""A measured process that works a turn when asked and answers with JSON."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 
 class Side:
-    """One side of a comparison; it waits, and takes no CPU, until asked for an epoch.
+    """One side of a comparison; it waits, and takes no CPU, until asked for a turn.
 
     Args:
         command: how to start it.
@@ -32,8 +32,8 @@ class Side:
             text=True,
         )
 
-    def epoch(self) -> dict[str, Any]:
-        """Runs an epoch and returns the answer.
+    def turn(self) -> dict[str, Any]:
+        """Has it work a turn and returns the answer.
 
         Raises:
             RuntimeError: the process died.

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from benchmarks import quickstart
+from benchmarks.table import summary
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -24,7 +25,21 @@ def filled(text: str) -> str:
     )
     text = _put(text, "quickstart", f"{first}\n\n{quickstart.table(runs)}")
     text = _put(text, "compare", _comparison())
-    return _put(text, "bench", _without_title((RESULTS / "dpo.md").read_text()))
+    return _put(text, "bench", _bench())
+
+
+def _bench() -> str:
+    """The suite's ratios and figure; nothing where it was not measured."""
+    file = RESULTS / "bench.json"
+    if not file.is_file():
+        return ""
+    result = json.loads(file.read_text())
+    figure = "![Times faster than TRL](benchmarks/results/bench.svg)"
+    more = (
+        "Tokens and operations per second, memory, page faults, and what was equal: "
+        "[benchmarks/results/bench.md](benchmarks/results/bench.md)."
+    )
+    return f"{summary(result)}\n\n{figure}\n\n{more}"
 
 
 def _comparison() -> str:
@@ -35,10 +50,6 @@ def _comparison() -> str:
     figure = "![Gain of each method against its distance](benchmarks/results/comparison.svg)"
     how = "Measured with `python -m benchmarks.compare`."
     return f"{how}\n\n{page.read_text().strip()}\n\n{figure}"
-
-
-def _without_title(page: str) -> str:
-    return page.partition("\n")[2].strip()
 
 
 def _put(text: str, name: str, content: str) -> str:
