@@ -20,11 +20,10 @@ def test_diagnosis_agrees_with_the_machine():
     )
 
 
-def test_container_limits_lower_cpus_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_container_limit_lowers_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(room, "_CGROUP", tmp_path)
-    (tmp_path / "cpu.max").write_text("100000 100000\n")
     (tmp_path / "memory.max").write_text("1073741824\n")
-    assert (room.usable_cpus(), room.usable_memory()) == (1, 2**30)
+    assert room.usable_memory() == 2**30
 
 
 def test_no_container_limit_leaves_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -32,9 +31,7 @@ def test_no_container_limit_leaves_the_machine(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(room, "_CGROUP", tmp_path)
     assert room.usable_memory() == whole
     (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "cpu.max").write_text("max 100000\n")
     assert room.usable_memory() == whole
-    assert room.usable_cpus() == len(os.sched_getaffinity(0))
 
 
 def test_optional_packages_are_those_of_the_extras():
@@ -47,7 +44,7 @@ def test_each_fault_has_a_remedy():
     old = Gpu(name="Old", memory_gib=8, bfloat16=False)
     found = room._warnings(cpus=2, threads=64, memory_gib=1.0, gpus=(old,))
     assert [(w.what, w.remedy) for w in found] == [
-        ("torch computes with 64 threads on 2 CPUs", "set OMP_NUM_THREADS=2"),
+        ("torch computes with 64 threads on 2 cores", "set OMP_NUM_THREADS=2"),
         ("only 1.0 GiB of memory", "give the machine or container 4 GiB or more"),
         ("no bfloat16 on Old", "train in float32 there"),
     ]
@@ -56,6 +53,14 @@ def test_each_fault_has_a_remedy():
 def test_healthy_machine_has_no_warning():
     new = Gpu(name="New", memory_gib=80, bfloat16=True)
     assert room._warnings(cpus=8, threads=8, memory_gib=64.0, gpus=(new,)) == []
+
+
+@pytest.mark.parametrize(("load", "threads"), [(1.2, 1), (7.9, 1), (0.3, 2)])
+def test_two_runs_at_once_are_warned_of_each_other(load: float, threads: int):
+    found = room._warnings(cpus=2, threads=2, memory_gib=64.0, gpus=(), load=load)
+    assert [w.remedy for w in found] == (
+        [f"set OMP_NUM_THREADS={threads}, or wait for them"] if load >= 0.5 else []
+    )
 
 
 def test_allocator_hint_goes_once_it_is_followed(monkeypatch: pytest.MonkeyPatch):

@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from fairlead.core.allocator import SWITCH, tunable
+from fairlead.core.cpus import THREADS, others_load, usable_cores, usable_cpus
 from fairlead.lineage.environment import code_version, library_versions
 
 GIB = 2**30
@@ -86,7 +87,15 @@ def doctor() -> Diagnosis:
         gpus=gpus,
         optional=optional_packages(),
         allocator=tuple(_allocator_hints(bool(gpus))),
-        warnings=tuple(_warnings(cpus=cpus, threads=threads, memory_gib=memory, gpus=gpus)),
+        warnings=tuple(
+            _warnings(
+                cpus=usable_cores(),
+                threads=threads,
+                memory_gib=memory,
+                gpus=gpus,
+                load=others_load(),
+            )
+        ),
     )
 
 
@@ -108,16 +117,6 @@ def render(diagnosis: Diagnosis) -> str:
         "To repair": repairs or ["nothing"],
     }
     return "\n\n".join("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
-
-
-def usable_cpus() -> int:
-    """Processors this process may use: affinity, then the container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit():
-        return max(1, min(count, round(int(quota) / int(period))))
-    return count
 
 
 def usable_memory() -> int:
@@ -177,15 +176,19 @@ def _allocator_hints(cuda: bool) -> list[str]:
 
 
 def _warnings(
-    *, cpus: int, threads: int, memory_gib: float, gpus: tuple[Gpu, ...]
+    *, cpus: int, threads: int, memory_gib: float, gpus: tuple[Gpu, ...], load: float = 0.0
 ) -> list[Warning]:
-    found = []
+    found: list[Warning] = []
     if sys.flags.optimize:
         what = "Python runs with -O, which removes internal checks"
         found.append(Warning(what=what, remedy="start Python without -O"))
     if threads > cpus:
-        what = f"torch computes with {threads} threads on {cpus} CPUs"
-        found.append(Warning(what=what, remedy=f"set OMP_NUM_THREADS={cpus}"))
+        what = f"torch computes with {threads} threads on {cpus} cores"
+        found.append(Warning(what=what, remedy=f"set {THREADS}={cpus}"))
+    elif not gpus and round(load) >= 1 and round(load) + threads > cpus:
+        what = f"other processes keep {load:.1f} of {cpus} cores busy, and torch wants {threads}"
+        free = max(cpus - round(load), 1)
+        found.append(Warning(what=what, remedy=f"set {THREADS}={free}, or wait for them"))
     if memory_gib < LEAST_MEMORY_GIB:
         what = f"only {memory_gib:.1f} GiB of memory"
         remedy = f"give the machine or container {LEAST_MEMORY_GIB:.0f} GiB or more"

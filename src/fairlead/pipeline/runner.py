@@ -1,5 +1,6 @@
 """Runs a recipe: each stage once, unchanged ones not again, every one with its manifest."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from fairlead.core.allocator import tune_allocator
+from fairlead.core.cpus import THREADS, fitting_threads, local_processes, usable_cores
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.files import cannot_write, write_json, write_text
 from fairlead.core.memory import forget_peak, peak_mib
@@ -87,6 +89,7 @@ def run_recipe(
         DataError: an input is missing, or the outputs of an earlier stage are damaged.
     """
     tune_allocator()
+    _fit_threads(say)
     from_first(lambda: _claim(run_dir, recipe, resume))
     log = _Log(recipe, run_dir)
     for stage in recipe.stages:
@@ -101,6 +104,19 @@ def run_recipe(
         _say(say, f"{stage.name}: done in {seconds:.1f} s")
     log.finish()
     return from_first(lambda: write_report(run_dir))
+
+
+def _fit_threads(say: Say) -> None:
+    """Torch takes the machine's cores for its own, also in a container or beside its equals."""
+    threads, processes = torch.get_num_threads(), local_processes()
+    fitting = fitting_threads(usable_cores(), processes)
+    if threads <= fitting:
+        return
+    if THREADS in os.environ:
+        few = f"{usable_cores()} cores for {processes} process(es) of {threads} threads"
+        _say(say, f"{few}: they will wait for each other; {THREADS}={fitting} suits them")
+    else:
+        torch.set_num_threads(fitting)
 
 
 def _say(say: Say, line: str) -> None:
