@@ -174,7 +174,9 @@ def _decode(rows: int) -> Work:
         lambda size, rates, _: floors.decoding(size, rates, texts),
     )
     return Work(
-        rows=(row,), sides=_against_trl("decode", str(rows)), tolerances={"logits": (1e-5, 0.0)}
+        rows=(row,),
+        sides=_against_trl("decode", str(rows)),
+        tolerances={"tokens": (0.5, 0.0), "logps": (1e-5, 0.0)},
     )
 
 

@@ -32,7 +32,7 @@ from fairlead.core.files import read_json, write_json, write_text
 
 RESULTS = ROOT / "benchmarks" / "results" / "bench.json"
 
-ROUNDS = {"S": 3, "M": 2}
+ROUNDS = {"XS": 1, "S": 3, "M": 2}
 """Turns of each side that count, where the command line does not say."""
 
 SAME = ("processor", "threads", "versions", "peer_versions")
@@ -74,7 +74,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default=",".join(ROWS), help=f"of {', '.join(ROWS)}")
-    parser.add_argument("--models", default="S,M", help="of S and M, with commas between")
+    sizes = f"of {', '.join(SIZES)}, with commas between"
+    parser.add_argument("--models", default="S,M", help=sizes)
     parser.add_argument("--rounds", type=int, help="turns of each side that count")
     parser.add_argument(
         "--patience", type=int, default=PATIENCE, help="turns worked at most for one that counts"
@@ -117,15 +118,19 @@ def _interleaved(
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as alive:
         folder = Path(scratch)
         make_model(SIZES[name], folder / "model", skewed=work.skewed)
-        sides = {
-            label: alive.enter_context(_side(name, command, peer, folder))
-            for label, command in work.sides.items()
-        }
-        for number in range(1 + asked.patience * rounds):
-            missing = [x for x in sides if len(undisturbed(answers[x])) < rounds]
-            for label in missing:
-                answers[label].append(sides[label].turn())
-                _tell_turn(f"{work.name} {name} round {number} {label}", answers[label][-1])
+        sides: dict[str, Side] = {}
+
+        def turn(label: str, number: int) -> None:
+            answers[label].append(sides[label].turn())
+            _tell_turn(f"{work.name} {name} round {number} {label}", answers[label][-1])
+
+        # One after the other: what a side does once, before its first turn, is timed too.
+        for label, command in work.sides.items():
+            sides[label] = alive.enter_context(_side(name, command, peer, folder))
+            turn(label, 0)
+        for number in range(1, 1 + asked.patience * rounds):
+            for label in [x for x in sides if len(undisturbed(answers[x])) < rounds]:
+                turn(label, number)
     return answers
 
 

@@ -56,7 +56,7 @@ def notes(rows: Rows) -> str:
     words = {
         "loss_gap": "losses differ by at most {:.1g}",
         "gradient_norm_gap": "gradient norms by at most {:.1g} (relative)",
-        "logits_gap": "logits of decoding by at most {:.1g}",
+        "logps_gap": "log-probabilities in decoding by at most {:.1g}",
     }
     equal = ", ".join(text.format(largest[n]) for n, text in words.items() if n in largest)
     busy, left_out = max(row["others_cpus"] for row in rows), sum(row["left_out"] for row in rows)

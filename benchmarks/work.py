@@ -24,6 +24,8 @@ DECODED_PROMPT = 128
 PACK_LENGTH = 1024
 PACKS = 2
 """Packs in a batch of supervised fine-tuning, in TRL's words its batch size."""
+COMPARED_TOKENS = 8
+"""Tokens decoded greedily at first, to compare the sides' log-probabilities."""
 HAZARD = 64
 """Where lengths are skewed, one id in so many ends a reply: lengths are geometric."""
 ADAPTER_RANK = 16
@@ -59,6 +61,8 @@ class Size:
 
 
 SIZES = {
+    # To see that all sides run and agree; its times are those of everything but the model.
+    "XS": Size(32, 1, 2, 64, 256, pairs=8, batch=4, prompts=2, grpo_steps=1),
     "S": Size(256, 4, 4, 688, 4096, pairs=64, batch=16, prompts=4, grpo_steps=2),
     "M": Size(512, 8, 8, 1376, 8192, pairs=16, batch=8, prompts=2, grpo_steps=1),
 }
@@ -204,16 +208,6 @@ def decoded_prompts(size: Size, count: int) -> list[list[int]]:
     """Prompts of equal length for plain decoding."""
     rng = np.random.default_rng(count)
     return rng.integers(len(_SPECIAL), size.vocabulary, (count, DECODED_PROMPT)).tolist()
-
-
-def forced_tokens(size: Size, count: int) -> list[list[int]]:
-    """[step, row]: tokens that both sides are made to read, to compare their logits."""
-    return np.random.default_rng(99).integers(len(_SPECIAL), size.vocabulary, (8, count)).tolist()
-
-
-def shown_ids(size: Size) -> list[int]:
-    """Ids whose logits are compared."""
-    return list(range(0, size.vocabulary, size.vocabulary // 32))
 
 
 def head_weights(size: Size) -> np.ndarray:

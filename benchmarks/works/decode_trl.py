@@ -1,10 +1,12 @@
 """The peer's plain decoding: `generate` of transformers, which TRL samples with."""
 
+from typing import Any
+
 import torch
 from transformers import AutoModelForCausalLM
 
 from benchmarks.turns import Asked, Turns
-from benchmarks.work import NEW_TOKENS, decoded_prompts, forced_tokens, shown_ids
+from benchmarks.work import COMPARED_TOKENS, NEW_TOKENS, decoded_prompts
 from benchmarks.works.on_trl import tune_if_asked
 
 
@@ -22,7 +24,7 @@ def main(asked: Asked) -> None:
     while True:
         turns.border(index)
         if index == 0:
-            turns.step(logits=forced_logits(model, asked, prompts))
+            turns.step(**likely(model, prompts))
         torch.manual_seed(index)
         whole = model.generate(
             prompts,
@@ -35,15 +37,19 @@ def main(asked: Asked) -> None:
         index += 1
 
 
-def forced_logits(model: AutoModelForCausalLM, asked: Asked, prompts: torch.Tensor) -> list[float]:
-    """Logits after the prompts and after each of some given tokens, with transformers' cache."""
-    ids = shown_ids(asked.size)
-    out = model(prompts, use_cache=True)
-    found = [out.logits[:, -1, ids]]
-    for tokens in forced_tokens(asked.size, len(prompts)):
-        out = model(torch.tensor(tokens)[:, None], past_key_values=out.past_key_values)
-        found.append(out.logits[:, -1, ids])
-    return torch.cat(found).flatten().tolist()
+def likely(model: AutoModelForCausalLM, prompts: torch.Tensor) -> dict[str, Any]:
+    """The most likely tokens of each row and their log-probabilities."""
+    out = model.generate(
+        prompts,
+        attention_mask=torch.ones_like(prompts),
+        do_sample=False,
+        max_new_tokens=COMPARED_TOKENS,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    tokens = out.sequences[:, prompts.shape[1] :]
+    logps = torch.stack(out.logits, dim=1).log_softmax(-1).gather(2, tokens[..., None]).squeeze(2)
+    return {"tokens": tokens.tolist(), "logps": logps.tolist()}
 
 
 if __name__ == "__main__":
