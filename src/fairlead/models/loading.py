@@ -135,6 +135,11 @@ def load_policy(
     )
 
 
+def hidden_size(path: str | Path) -> int:
+    """Width of a model, without loading its weights."""
+    return int(_loaded(path, lambda: AutoConfig.from_pretrained(str(path))).hidden_size)
+
+
 def new_reward_model(
     path: str | Path,
     *,

@@ -12,7 +12,7 @@ from fairlead.generation.local import LocalEngine
 from fairlead.generation.mixture import MixtureEngine
 from fairlead.lineage.result import StageResult, Table
 from fairlead.models.heads import Scalar
-from fairlead.models.loading import Lora, load_policy, load_reward_model
+from fairlead.models.loading import Lora, hidden_size, load_policy, load_reward_model
 from fairlead.models.policy import Policy
 from fairlead.models.reward_model import RewardModel
 from fairlead.objectives import OBJECTIVES, Need, Objective, PreferenceBatch, RolloutBatch
@@ -146,22 +146,21 @@ class RLStage(Stage):
         needs = self.objective.needs | (frozenset() if paired else self.rollouts.credit.needs)
         if Need.VALUES not in needs:
             return load_policy(path, lora=self.lora)
-        policy = load_policy(path)
         return load_policy(
             path,
             lora=self.lora,
             value=self.value,
-            critic=self._critic(context, policy),
+            critic=self._critic(context, path),
             cost_values=Need.COST_VALUES in needs,
         )
 
-    def _critic(self, context: Context, policy: Policy) -> RewardModel | None:
+    def _critic(self, context: Context, path: str) -> RewardModel | None:
         """The reward model, where a critic of its own can start as it."""
         spec = as_spec(self.reward)
         if self.value != "separate" or type(spec) is not TrainedReward:
             return None
         model = load_reward_model(context.model(spec.path))
-        same_size = model.model.config.hidden_size == policy.model.config.hidden_size
+        same_size = model.model.config.hidden_size == hidden_size(path)
         scalar = isinstance(model.settings, Scalar) and model.pooling == "last"
         return model if scalar and same_size else None
 
