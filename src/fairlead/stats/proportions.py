@@ -65,6 +65,50 @@ def clustered_proportion(successes: ArrayLike, clusters: Clusters) -> Estimate:
     )
 
 
+def beta_posterior(
+    successes: float, n: float, *, prior: tuple[float, float] = (1.0, 1.0)
+) -> Estimate:
+    """Mean of the Beta posterior of a share, with its 95 % credible interval (equal tails).
+
+    Unlike Wilson's interval it may be read as odds ("at least 0.8 with probability 0.975"), and it
+    takes fractional counts, as expected counts of a mixture are.
+
+    Args:
+        successes: from 0 to n.
+        n: trials; 0 gives the prior.
+        prior: counts of successes and failures believed in beforehand; (1, 1) is flat.
+
+    Raises:
+        DataError: the counts contradict each other, or the prior is not positive.
+    """
+    if not 0 <= successes <= n or min(prior) <= 0:
+        raise DataError(
+            "no posterior from these counts",
+            expected="from 0 to n successes and a positive prior",
+            got=f"{successes} successes in {n} trials, prior {prior}",
+        )
+    a, b = prior[0] + successes, prior[1] + n - successes
+    low, high = stats.beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], a, b)
+    method = f"Beta posterior, prior Beta({prior[0]:g}, {prior[1]:g})"
+    return Estimate(value=a / (a + b), low=low, high=high, n=round(n), method=method)
+
+
+def difference_of_proportions(a: Estimate, b: Estimate) -> Estimate:
+    """Difference a - b of two independent shares (Newcombe 1998, method 10).
+
+    The ends of the two Wilson intervals are combined, so the interval stays within -1 and 1.
+
+    Args:
+        a: a share, as `proportion` gives it.
+        b: another one, of other trials.
+    """
+    gap = a.value - b.value
+    low = gap - float(np.hypot(a.value - a.low, b.high - b.value))
+    high = gap + float(np.hypot(a.high - a.value, b.value - b.low))
+    method = "difference of two shares, Newcombe's interval"
+    return Estimate(value=gap, low=low, high=high, n=a.n + b.n, method=method)
+
+
 def _effective(array: np.ndarray, groups: np.ndarray, count: int) -> float:
     share = array.mean()
     if count == 1 or share in (0.0, 1.0):
