@@ -25,13 +25,15 @@ CHOICES = {
     "outcome": "outcome reward",
     "process (minimum)": "process reward, minimum of steps",
     "process (product)": "process reward, product of steps",
+    "outcome, votes": "votes weighed by the outcome reward",
+    "process (product), votes": "votes weighed by the process reward",
 }
 """Ways of choosing that are compared with each other, each with those before it."""
 SHOWN = {"any right": "any right (the most there is)", **CHOICES}
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#555555")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 """Okabe and Ito's, which readers who see colours otherwise can tell apart, and a grey."""
-MARKERS = ("o", "s", "^", "D", "")
-DASHES = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)), ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "")
+DASHES = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)), (0, (6, 2)), (0, (2, 1)), ":")
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "reasoning",
@@ -158,10 +160,9 @@ def choices_table(result: Result) -> str:
         f"|---|{'---|' * len(sizes)}",
     ]
     names = result["runs"][0]["choices"]["levels"]
-    for name in sorted(names, key=lambda n: list(SHOWN).index(n) if n in SHOWN else len(SHOWN)):
-        title = SHOWN.get(name, name.replace(", votes", ", weighing votes"))
+    for name in sorted(names, key=list(SHOWN).index):
         cells = [_cell(pooled(result, _level(name, n))) for n in sizes]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+        lines.append(f"| {SHOWN[name]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -172,7 +173,7 @@ def differences_table(result: Result) -> str:
         f"| difference | {' | '.join(f'n = {n}' for n in sizes)} |",
         f"|---|{'---|' * len(sizes)}",
     ]
-    for name in result["runs"][0]["choices"]["gains"]:
+    for name in _differences(result):
         first, _, second = name.partition(" over ")
         cells = [_cell(pooled(result, _gain(name, n)), digits=3) for n in sizes]
         lines.append(f"| {CHOICES[first]} less {CHOICES[second]} | {' | '.join(cells)} |")
@@ -188,16 +189,24 @@ def reading(result: Result) -> str:
             f"- **{title}**: held-out accuracy rises by {_cell(pooled(result, get))}; the whole "
             f"interval is above 0 in {_seeds(result, get)}."
         )
-    for name in result["runs"][0]["choices"]["gains"]:
+    for name in _differences(result):
         first, _, second = name.partition(" over ")
-        if not first.startswith("process") or second.startswith("process"):
-            continue
         better, worse = (_where(result, name, sign) for sign in (1, -1))
         lines.append(
             f"- **{CHOICES[first]}, against {CHOICES[second]}**: better at {better}, worse at "
             f"{worse}, by the pooled interval."
         )
     return "\n".join(lines)
+
+
+def _differences(result: Result) -> list[str]:
+    """Names of the differences between a process reward and what is none."""
+    names = [name.partition(" over ") for name in result["runs"][0]["choices"]["gains"]]
+    return [
+        f"{first} over {second}"
+        for first, _, second in names
+        if first.startswith("process") and not second.startswith("process")
+    ]
 
 
 def _where(result: Result, name: str, sign: int) -> str:
