@@ -286,7 +286,7 @@ def _draw_choices(canvas: Figure, result: Result) -> None:
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.set_xlabel("samples per problem")
     axes.set_ylabel("share of held-out problems answered rightly")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    canvas.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
 
 
 def _line(axes: Axes, x: np.ndarray, y: np.ndarray, number: int, label: str) -> None:
