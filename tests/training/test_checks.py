@@ -15,6 +15,7 @@ from fairlead.core.metrics import Mean
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import (
     mismatches,
+    pack,
     preference_batch,
     sequence_batch,
     unpaired_batch,
@@ -23,7 +24,8 @@ from fairlead.data.chat import Item
 from fairlead.models.loading import Lora
 from fairlead.models.policy import Policy
 from fairlead.models.reference import reference_logps, sequence_logps
-from fairlead.objectives.batch import Totals
+from fairlead.objectives.base import Need
+from fairlead.objectives.batch import RolloutBatch, Totals
 from fairlead.objectives.bradley_terry import BradleyTerry
 from fairlead.objectives.dpo import DPO
 from fairlead.objectives.sft import SFT
@@ -247,3 +249,36 @@ def test_first_replies_must_come_from_the_reference_itself():
     with pytest.raises(TrainingError, match="not its reference") as failure:
         checks.check_first_kl({"policy/kl_k3": Mean(1e-7, 4)}, is_start=True)
     assert "exactly 0" in failure.value.expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gap", "passes"),
+    [
+        (torch.float32, 0.0005, True),
+        (torch.float32, 0.1, False),
+        (torch.bfloat16, 0.1, True),
+        (torch.bfloat16, 0.5, False),
+    ],
+)
+def test_ratios_may_be_off_by_what_the_precision_allows(
+    dtype: torch.dtype, gap: float, passes: bool
+) -> None:
+    policy = tiny_policy()
+    policy.model.to(dtype)
+    packed = pack(items_of(demonstrations(3)))
+    with torch.no_grad():
+        logps = policy(packed, frozenset({Need.LOGPS})).logps
+    nothing = torch.zeros_like(logps)
+    batch = RolloutBatch(
+        packed=packed,
+        old_logps=logps + gap,
+        advantages=nothing,
+        returns=nothing,
+        old_values=nothing,
+        pretraining=nothing.bool(),
+    )
+    if passes:
+        checks.check_ratio(policy, batch)
+        return
+    with pytest.raises(TrainingError, match="ratio of new to old"):
+        checks.check_ratio(policy, batch)
