@@ -16,7 +16,7 @@ TITLES = {
     "decode_b1": "decoding, 1 row",
     "decode_b8": "decoding, 8 rows",
     "decode_b32": "decoding, 32 rows",
-    "ppo": "PPO: one trunk with adapters against three full models, both Fairlead",
+    "ppo": "PPO on one trunk, not three models (no TRL: both Fairlead)",
 }
 
 
