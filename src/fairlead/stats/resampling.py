@@ -132,7 +132,7 @@ def _check_resamples(resamples: int) -> None:
 def _kinds(rows: ArrayLike | sparse.csr_array) -> tuple[Any, NDArray[np.int64]]:
     """The different units [kind, d], and how many there are of each."""
     if isinstance(rows, sparse.csr_array):
-        return rows, np.ones(rows.shape[0], dtype=np.int64)
+        return rows, np.ones(rows.indptr.size - 1, dtype=np.int64)
     kinds, counts = np.unique(np.asarray(rows, dtype=np.float64), axis=0, return_counts=True)
     return kinds, counts
 
