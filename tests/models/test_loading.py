@@ -152,6 +152,31 @@ def test_reward_model_comes_back_bit_for_bit(tmp_path: Path, pooling: str) -> No
     assert_same_weights(fresh, model)
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_a_reward_model_may_be_adapters_and_a_head(tmp_path: Path, pooling: str) -> None:
+    trunk = make("llama") if pooling == "last" else bert()
+    trunk.save_pretrained(tmp_path / "base")
+    letters().save_pretrained(tmp_path / "base")
+    whole = new_reward_model(tmp_path / "base", seed=Seed(1))
+    model = new_reward_model(tmp_path / "base", lora=Lora(rank=4), seed=Seed(1))
+    packed = pack(PAIRS, share_prompts=model.shares_prompts)
+    assert (model.pooling, model.base) == (whole.pooling, whole.base)
+    assert torch.equal(model(packed, REWARDS).rewards, whole(packed, REWARDS).rewards)
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert all("lora_" in n or n.startswith("head.") for n in trained)
+    assert {"head.weight", "head.bias"} < trained
+    shake(model, "lora_B")
+    save_reward_model(model, tmp_path / "saved")
+    expected = model(packed, REWARDS).rewards
+    assert float((expected - whole(packed, REWARDS).rewards).detach().abs().max()) > 0.01
+    merged = load_reward_model(tmp_path / "saved")
+    assert not merged.adapts
+    torch.testing.assert_close(merged(packed, REWARDS).rewards, expected, rtol=1e-4, atol=1e-4)
+    fresh = new_reward_model(tmp_path / "base", lora=Lora(rank=4), seed=Seed(2))
+    restore(fresh, tmp_path / "saved")
+    assert torch.equal(fresh(packed, REWARDS).rewards, expected)
+
+
 def test_a_reward_model_can_go_on_from_another(base: Path, tmp_path: Path) -> None:
     first = new_reward_model(base, seed=Seed(1))
     shake(first)

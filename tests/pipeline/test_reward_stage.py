@@ -13,7 +13,7 @@ from fairlead.data.chat import ChatFormat
 from fairlead.data.steps import outcomes
 from fairlead.lineage.result import StageResult
 from fairlead.models.heads import Dimensions, Ensemble, Latent
-from fairlead.models.loading import load_reward_model
+from fairlead.models.loading import load_policy, load_reward_model
 from fairlead.pipeline.reward_training import member_part, preference_set
 from fairlead.pipeline.stage import Context
 from fairlead.pipeline.stages.compare import CompareStage, two_by_two
@@ -299,3 +299,15 @@ def test_judgements_follow_from_the_seed(run: Path, tmp_path: Path) -> None:
 def test_an_inform_head_may_have_another_size(run: Path) -> None:
     fitted(run, "narrow", objective={"kind": "inform"}, head={"kind": "latent", "size": 5})
     assert load_reward_model(run / "stages" / "narrow" / "model").settings == Latent(size=5)
+
+
+def test_adapters_learn_what_all_weights_would(run: Path):
+    result = fitted(run, "adapted", lora={"rank": 4})
+    assert len(result.estimates) > 0
+    folder = run / "stages" / "adapted" / "model"
+    adapted, start = load_reward_model(folder), load_policy(run / "stages" / "base" / "model")
+    before, after = start.model.base_model.state_dict(), adapted.model.state_dict()
+    changed = {n.split(".")[-2] for n in before if not torch.equal(before[n], after[n])}
+    assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert (folder / "adapter" / "adapter_model.safetensors").stat().st_size < 60_000
+    assert adapted.base == start.base

@@ -52,11 +52,15 @@ class Lora(BaseModel):
     seed: int = 0
     """Seed of the adapters' first weights."""
 
-    def wrap(self, model: nn.Module) -> PeftModel:
+    def wrap(self, model: Any) -> PeftModel:
         """Adds fresh adapters, which change nothing until trained."""
         targets = self.targets if isinstance(self.targets, str) else list(self.targets)
+        headless = model.get_output_embeddings() is None
         config = LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, target_modules=targets, task_type="CAUSAL_LM"
+            r=self.rank,
+            lora_alpha=self.alpha,
+            target_modules=targets,
+            task_type="FEATURE_EXTRACTION" if headless else "CAUSAL_LM",
         )
         with torch.random.fork_rng():
             torch.manual_seed(Seed(self.seed).child("lora").value)
@@ -145,6 +149,7 @@ def new_reward_model(
     *,
     pooling: Literal["auto", "last", "mean"] = "auto",
     head: AnyHead | None = None,
+    lora: Lora | None = None,
     seed: Seed,
     dtype: torch.dtype = torch.float32,
 ) -> RewardModel:
@@ -157,6 +162,7 @@ def new_reward_model(
         pooling: how a sequence becomes one vector; "auto" takes the last token of a decoder and
             the mean over an encoder's tokens.
         head: which head; None for a scalar one.
+        lora: fresh adapters on the trunk, which alone are trained beside the head.
         seed: of the fresh head.
         dtype: precision of the weights.
     """
@@ -172,7 +178,8 @@ def new_reward_model(
     else:
         model = _model(AutoModel, path, dtype)
         base = fingerprint(model) if card is None else card.base
-    reward_model = RewardModel(model, load_tokenizer(path), base=base, pooling=how, head=head)
+    trunk = model if lora is None else lora.wrap(model)
+    reward_model = RewardModel(trunk, load_tokenizer(path), base=base, pooling=how, head=head)
     reward_model.draw_head(seed)
     if earlier is not None and earlier.head == reward_model.settings:
         _load_head(reward_model, path)
@@ -203,18 +210,9 @@ def _load_head(reward_model: RewardModel, path: str | Path) -> None:
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
-    """Saves a policy so that `AutoModelForCausalLM.from_pretrained(folder)` loads it.
-
-    Adapters are added into the weights, so that whatever comes next needs neither peft nor the
-    folder they were trained on; as they are, they lie in `adapter/`.
-    """
+    """Saves a policy so that `AutoModelForCausalLM.from_pretrained(folder)` loads it."""
     with whole_folder(folder) as temporary, _write_errors():
-        if policy.adapts:
-            policy.model.save_pretrained(temporary / ADAPTER)
-            merged = _merged(policy.model)
-            policy.model.get_base_model().save_pretrained(temporary, state_dict=merged)
-        else:
-            policy.model.save_pretrained(temporary)
+        _save_weights(policy, temporary)
         policy.tokenizer.save_pretrained(temporary)
         extra = _own_parameters(policy)
         if extra:
@@ -226,13 +224,27 @@ def save_policy(policy: Policy, folder: Path) -> None:
 def save_reward_model(model: RewardModel, folder: Path) -> None:
     """Saves trunk, head and tokenizer; `AutoModel.from_pretrained(folder)` loads the trunk."""
     with whole_folder(folder) as temporary, _write_errors():
-        model.model.save_pretrained(temporary)
+        _save_weights(model, temporary)
         model.tokenizer.save_pretrained(temporary)
         save_file(_own_parameters(model), temporary / "reward_head.safetensors")
         card = Card(
             kind="reward_model", base=model.base, pooling=model.pooling, head=model.settings
         )
         write_json(temporary / CARD, card.model_dump(mode="json"))
+
+
+def _save_weights(module: Policy | RewardModel, folder: Path) -> None:
+    """Saves the transformers model.
+
+    Adapters are added into the weights, so that whatever comes next needs neither peft nor the
+    folder they were trained on; as they are, they lie in `adapter/`.
+    """
+    if not module.adapts:
+        module.model.save_pretrained(folder)
+        return
+    module.model.save_pretrained(folder / ADAPTER)
+    merged = _merged(module.model)
+    module.model.get_base_model().save_pretrained(folder, state_dict=merged)
 
 
 def save(module: Policy | RewardModel, folder: Path) -> None:
@@ -250,7 +262,7 @@ def restore(module: Policy | RewardModel, folder: Path) -> None:
     dtype = next(module.model.parameters()).dtype
 
     def put_back() -> None:
-        if isinstance(module, Policy) and module.adapts:
+        if module.adapts:
             from peft.utils.save_and_load import load_peft_weights, set_peft_model_state_dict
 
             set_peft_model_state_dict(

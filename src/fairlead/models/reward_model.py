@@ -97,6 +97,11 @@ class RewardModel(nn.Module):
         return ChatFormat(self.tokenizer, encoder=self.pooling == "mean")
 
     @property
+    def adapts(self) -> bool:
+        """Whether only adapters and the head are trained."""
+        return hasattr(self.model, "peft_config")
+
+    @property
     def shares_prompts(self) -> bool:
         """Whether a prompt's hidden states do not depend on the reply."""
         return self.pooling == "last"

@@ -13,7 +13,7 @@ from fairlead.data.judgements import judged
 from fairlead.data.steps import Neutral
 from fairlead.lineage.result import StageResult
 from fairlead.models.heads import AnyHead
-from fairlead.models.loading import new_reward_model, save_reward_model
+from fairlead.models.loading import Lora, new_reward_model, save_reward_model
 from fairlead.models.processes import is_first
 from fairlead.models.reward_model import RewardModel
 from fairlead.objectives import OBJECTIVES, Need, StepBatch
@@ -84,6 +84,8 @@ class RewardStage(Stage):
     diversity: Diversity = "seeds"
     """How members differ: by seed alone, by a fold of the data that each does without, or by the
     annotators whose judgements each sees."""
+    lora: Lora | None = None
+    """Train adapters and the head instead of all weights; saved with the adapters added in."""
     file_fields: ClassVar[tuple[str, ...]] = ("model", "data", "test")
 
     @model_validator(mode="after")
@@ -118,7 +120,9 @@ class RewardStage(Stage):
         seed = context.seed if member == 0 else context.seed.child("member", member)
         folder = context.folder if member == 0 else context.folder / f"member-{member}"
         head = head_for(self.objective, self.head, records)
-        model = new_reward_model(path, pooling=self.pooling, head=head, seed=seed.child("head"))
+        model = new_reward_model(
+            path, pooling=self.pooling, head=head, lora=self.lora, seed=seed.child("head")
+        )
         model.require(self.objective.needs, where=f"stage {self.name}, head")
         whole = self._training_set(model, records)
         part = member_part(whole, self.diversity, member, self.members, context.seed)
