@@ -47,8 +47,8 @@ checkpoint, bit for bit. `fairlead verify RUN` checks every file against its rec
 one for the whole run: sampling, scoring, forward, backward, optimizer, logging, waiting and so on,
 in seconds and shares that add up. `profile/profile.json` in the run folder holds the same numbers,
 `profile/STAGE/trace.json` every operation of three optimizer steps after a warm-up, for
-chrome://tracing or https://ui.perfetto.dev. Tracing slows these steps down. A resumed stage is timed
-from there on. Results do not change, and nothing is timed without it.
+chrome://tracing or https://ui.perfetto.dev. Tracing slows these steps down. A resumed stage is
+timed from there on. Results do not change, and nothing is timed without it.
 """
 
 
