@@ -4,10 +4,10 @@ python -m benchmarks.gpu [--size 0.5B|1.5B] [--peer PYTHON] [--json FILE]
 
 Each side of each work is a fresh process on the same random weights, tokens and batches, in
 bfloat16. `--peer` names a Python with TRL; Liger's kernels are used where it has them, and DPO's
-reference is scored before the clock starts, as on our side. Tokens per
-second count every sequence whole and unpadded, and so does the share of the device's rate (MFU),
-whose whole is a matrix product measured here. At first the losses of model S in float32 on the CPU
-and on the device are compared.
+reference is scored before the clock starts, as on our side. Tokens per second count every sequence
+whole and unpadded, and so does the share of the device's rate (MFU), whose whole is a matrix
+product measured here. At first the losses of model S in float32 on the CPU and on the device are
+compared.
 """
 
 import argparse
