@@ -1,19 +1,16 @@
 """The `fairlead` command: parses, calls, prints. Everything it does is a function elsewhere."""
 
-import functools
 import json
 import os
-import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from fairlead import __version__
-from fairlead.core.errors import FairleadError
+from fairlead.cli.feedback import app as feedback_app
+from fairlead.cli.shell import Json, err, escaped, for_people, out, print_json
 
 app = typer.Typer(
     help="Align language models with people's preferences and measure whether it worked.",
@@ -23,14 +20,8 @@ app = typer.Typer(
 )
 evaluate_app = typer.Typer(help="Measure a trained model.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(feedback_app, name="feedback")
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings as a.b=value.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
@@ -38,28 +29,6 @@ Seed = Annotated[int, typer.Option("--seed", help="Root of everything random.")]
 Profiled = Annotated[
     bool, typer.Option("--profile", help="Say where the time went; trace a few steps per stage.")
 ]
-
-
-def for_people(function: Callable[P, R]) -> Callable[P, R]:
-    """Shows Fairlead's own errors as text and leaves with status 1; other errors are bugs."""
-
-    @functools.wraps(function)
-    def command(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except FairleadError as error:
-            err.print(f"[bold red]error[/]: {_escaped(str(error))}", highlight=False)
-            raise typer.Exit(1) from error
-
-    return command
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def _quiet() -> None:
@@ -153,7 +122,7 @@ def _run(
             folder,
             resume=resume,
             recording=Recording(record, replay),
-            say=lambda line: err.print(_escaped(line)),
+            say=lambda line: err.print(escaped(line)),
         )
     if profile and is_first():
         out.print(shown(read_profile(folder), folder))
@@ -204,11 +173,11 @@ def compare(
         folder=folder,
         budget=token_passes,
         jobs=jobs,
-        say=lambda line: err.print(_escaped(line)),
+        say=lambda line: err.print(escaped(line)),
     )
     page = write_comparison(comparison, folder)
     if as_json:
-        _print_json(comparison.model_dump(mode="json"))
+        print_json(comparison.model_dump(mode="json"))
     else:
         out.print(markdown(comparison), markup=False)
         out.print(f"comparison: {page}", markup=False)
@@ -224,7 +193,7 @@ def verify(
 
     result = verify_run(run_dir)
     if as_json:
-        _print_json({**result.model_dump(mode="json"), "ok": result.ok})
+        print_json({**result.model_dump(mode="json"), "ok": result.ok})
     else:
         out.print(str(result), markup=False)
     if not result.ok:
@@ -240,7 +209,7 @@ def report(
     from fairlead.report import report_json, write_report
 
     if as_json:
-        _print_json(report_json(run_dir))
+        print_json(report_json(run_dir))
     else:
         out.print(str(write_report(run_dir)), markup=False)
 
@@ -259,7 +228,7 @@ def diagnose(
 
     diagnosis = find_fault(run_dir)
     if as_json:
-        _print_json(diagnosis.model_dump(mode="json"))
+        print_json(diagnosis.model_dump(mode="json"))
     else:
         out.print(shown(diagnosis))
         out.print(f"fault: {diagnosis.fault}", markup=False, highlight=False)
@@ -282,7 +251,7 @@ def inspect(
 
     inspection = inspect_data(read(data, format, strict=strict))
     if as_json:
-        _print_json(inspection.model_dump(mode="json"))
+        print_json(inspection.model_dump(mode="json"))
     else:
         out.print(render(inspection))
 
@@ -296,7 +265,7 @@ def doctor(as_json: Json = False) -> None:
 
     diagnosis = diagnose()
     if as_json:
-        _print_json(diagnosis.model_dump(mode="json"))
+        print_json(diagnosis.model_dump(mode="json"))
     else:
         out.print(render(diagnosis), markup=False)
 
@@ -308,7 +277,7 @@ def methods(as_json: Json = False) -> None:
     from fairlead.cli.methods import listed, tables
 
     if as_json:
-        _print_json(listed())
+        print_json(listed())
     else:
         out.print(tables())
 
@@ -345,7 +314,7 @@ def generate(
         stop=tuple(stop or ()),
     )
     if as_json:
-        _print_json(asked)
+        print_json(asked)
         return
     for row in asked:
         out.print(f"> {row['prompt']}", markup=False, style="bold")
@@ -368,7 +337,7 @@ def evaluate_reward(
 
     measured = reward_accuracy(checkpoint, data, format=format, max_length=max_length)
     if as_json:
-        _print_json(measured)
+        print_json(measured)
     else:
         out.print(show(measured))
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+from scipy.special import ndtri
 
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate
@@ -122,7 +123,7 @@ def _effective(array: np.ndarray, groups: np.ndarray, count: int) -> float:
 
 
 def _wilson(share: float, n: float) -> tuple[float, float]:
-    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    z = float(ndtri((1 + CONFIDENCE) / 2))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low = 0.0 if share == 0 else float(centre - half)

@@ -95,6 +95,27 @@ def trials_to_see(share: float, *, against: float = 0.5, power: float = POWER) -
     return int(np.ceil((spread / (share - against)) ** 2))
 
 
+def share_seen(n: int, *, against: float = 0.5, power: float = POWER) -> float:
+    """Smallest share above `against` that n trials find with the given power; see `trials_to_see`.
+
+    Args:
+        n: trials, at least 1.
+        against: share of the null hypothesis.
+        power: chance of a finding.
+
+    Returns:
+        The share; 1 where even that is not found so often.
+    """
+    low, high = against, 1 - 1e-9
+    if trials_to_see(high, against=against, power=power) > n:
+        return 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        enough = trials_to_see(middle, against=against, power=power) <= n
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
 def _sorted(p_values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():

@@ -1,0 +1,44 @@
+"""What all commands share: the consoles, how errors are shown, how JSON is printed."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from fairlead.core.errors import FairleadError
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+
+
+def for_people(function: Callable[P, R]) -> Callable[P, R]:
+    """Shows Fairlead's own errors as text and leaves with status 1; other errors are bugs."""
+
+    @functools.wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except FairleadError as error:
+            err.print(f"[bold red]error[/]: {escaped(str(error))}", highlight=False)
+            raise typer.Exit(1) from error
+
+    return command
+
+
+def escaped(text: str) -> str:
+    """Text whose brackets are not taken for styles."""
+    return text.replace("[", r"\[")
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as JSON and nothing else."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

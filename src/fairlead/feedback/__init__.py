@@ -1,0 +1,1 @@
+"""People label, nothing is lost, nobody is exposed. Never imports torch."""
