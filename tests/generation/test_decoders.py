@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_policies import PROMPTS, SYMBOLS, gpt2, huggingface_greedy, letters, llama, padded
+from tiny_policies import PROMPTS, SYMBOLS, gpt2, huggingface_greedy, letters, llama, padded, qwen3
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
@@ -32,8 +32,8 @@ def test_packed_and_padded_decoding_give_the_same_logits(make: Callable[[], Any]
     assert packs.trunk.packs
     fast, slow = PackedDecoder(packs), PaddedDecoder(pads)
     random = torch.Generator().manual_seed(1)
-    left = fast.prefill(PROMPTS, OWNERS, 12)
-    right = slow.prefill(PROMPTS, OWNERS, 12)
+    left = fast.join(PROMPTS, OWNERS, 12)
+    right = slow.join(PROMPTS, OWNERS, 12)
     for step in range(12):
         assert left.shape == (len(left), len(SYMBOLS))
         torch.testing.assert_close(left, right, rtol=0, atol=1e-5)
@@ -47,17 +47,65 @@ def test_packed_and_padded_decoding_give_the_same_logits(make: Callable[[], Any]
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("make", [llama, gpt2, qwen3])
+def test_waves_give_the_logits_of_whole_sequences(make: Callable[[], Any]) -> None:
+    """Rows that join and leave at different times, against one full forward per row."""
+    decoder, twin = PackedDecoder(Policy(make(), letters()).eval()), make().eval()
+    random = torch.Generator().manual_seed(2)
+    said: list[list[int]] = []
+    logits = torch.zeros(0, len(SYMBOLS))
+
+    def join(*owners: int) -> None:
+        nonlocal logits
+        places = sorted(set(owners))
+        first = decoder.join(
+            [PROMPTS[place] for place in places], [places.index(o) for o in owners], 20
+        )
+        logits = torch.cat([logits, first])
+        said.extend(list(PROMPTS[owner]) for owner in owners)
+
+    def keep(*rows: int) -> None:
+        nonlocal logits, said
+        decoder.keep(torch.tensor(rows))
+        logits, said = logits[list(rows)], [said[row] for row in rows]
+
+    changes: dict[int, Callable[[], None]] = {
+        0: lambda: join(0, 0, 1, 3),
+        3: lambda: join(2, 2, 1),
+        5: lambda: keep(0, 2, 4, 6),
+        6: lambda: join(3),
+        9: lambda: keep(0, 1, 4),  # nobody of the second wave
+        12: lambda: keep(2),
+    }
+    for step in range(16):
+        changes.get(step, lambda: None)()
+        whole = torch.stack([twin(torch.tensor([ids])).logits[0, -1] for ids in said])
+        torch.testing.assert_close(logits, whole, rtol=0, atol=1e-5)
+        tokens = torch.randint(len(SYMBOLS), (len(said),), generator=random)
+        for ids, token in zip(said, tokens.tolist(), strict=True):
+            ids.append(token)
+        logits = decoder.step(tokens)
+
+
+@torch.no_grad()
 def test_equal_lengths_need_no_mask_and_no_row_moves() -> None:
     fast = PackedDecoder(Policy(llama(), letters()).eval())
-    fast.prefill([(1, 2, 3), (1, 4, 5)], (0, 1), 2)
-    assert fast.cache.mask() is None
-    memory = [layer.keys.data_ptr() for layer in fast.cache.layers]
-    assert fast.cache.layers[0].keys.shape == (2, 2, 5, 8)
+    fast.join([(1, 2, 3), (1, 4, 5)], (0, 1), 4)
+    assert fast.cache is not None
+    (first,) = fast.cache.waves
+    assert first.valid is None
+    assert first.keys[0].shape == (2, 2, 7, 8)
+    memory = [keys.data_ptr() for keys in first.keys]
     fast.step(torch.tensor([6, 7]))
+    fast.join([(1, 4), (1, 4, 5)], (0, 1), 4)
+    fast.step(torch.tensor([6, 7, 8, 9]))
+    assert [wave.valid is None for wave in fast.cache.waves] == [True, False]
+    assert [wave.used for wave in fast.cache.waves] == [5, 4]
+    assert [keys.data_ptr() for keys in first.keys] == memory
+    fast.keep(torch.tensor([1, 2, 3]))
+    assert first.keys[0].shape == (1, 2, 7, 8)
     fast.keep(torch.tensor([1]))
-    fast.step(torch.tensor([8]))
-    assert [layer.keys.data_ptr() for layer in fast.cache.layers] == memory
-    assert fast.cache.get_seq_length() == 5
+    assert [wave.rows for wave in fast.cache.waves] == [1]
 
 
 def bloom() -> BloomForCausalLM:

@@ -13,7 +13,8 @@ from fairlead.core.errors import ConfigError, DataError, TrainingError
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import pack
 from fairlead.data.chat import Item
-from fairlead.generation import local
+from fairlead.generation import rows
+from fairlead.generation.decoders import PackedDecoder
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Rollout, Sampling
 from fairlead.models.policy import Policy
@@ -118,6 +119,44 @@ def test_both_paths_draw_the_same_samples() -> None:
     assert replies(packed) == replies(padded)
 
 
+def test_rows_enter_as_others_leave(packing: Policy) -> None:
+    """Replies do not depend on how many rows there are for them, nor does their order."""
+    sampling = Sampling(max_new_tokens=60, stop=("e",))
+    results = [
+        LocalEngine(packing, max_rows=rows).sample(PROMPTS, sampling, n=24, seed=SEED)
+        for rows in (96, 64, 8, 3)
+    ]
+    assert len({len(r.tokens) for r in results[0]}) > 10
+    assert {r.finish for r in results[0]} == {"eos", "stop", "length"}
+    for rollouts in results:
+        assert [(r.prompt_index, r.sample) for r in rollouts] == [
+            (i, k) for i in range(4) for k in range(24)
+        ]
+        assert [(r.tokens, r.finish) for r in rollouts] == [
+            (r.tokens, r.finish) for r in results[0]
+        ]
+    assert_logps_agree(packing, results[-1], 1.0)
+
+
+def test_memory_is_bounded_and_places_are_refilled(
+    packing: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most `max_rows` rows at any step, and fewer steps than chunk after chunk would take."""
+    counts: list[int] = []
+    step = PackedDecoder.step
+
+    def counted(decoder: PackedDecoder, tokens: torch.Tensor) -> torch.Tensor:
+        counts.append(len(tokens))
+        return step(decoder, tokens)
+
+    monkeypatch.setattr(PackedDecoder, "step", counted)
+    rollouts = LocalEngine(packing, max_rows=8).sample(PROMPTS, FREE, n=24, seed=SEED)
+    assert max(counts) == 8
+    in_order = sorted(rollouts, key=lambda r: len(r.prompt))
+    chunks = [in_order[start : start + 8] for start in range(0, 96, 8)]
+    assert len(counts) < 0.9 * sum(max(len(r.tokens) for r in chunk) for chunk in chunks)
+
+
 def test_a_shorter_limit_cuts_the_same_reply(packing: Policy) -> None:
     long = LocalEngine(packing).sample(PROMPTS, FREE, n=2, seed=SEED)
     short = LocalEngine(packing).sample(PROMPTS, Sampling(max_new_tokens=7), n=2, seed=SEED)
@@ -140,7 +179,7 @@ def test_leaving_rows_change_nothing(
 ) -> None:
     expected = LocalEngine(policy).sample(PROMPTS, FREE, n=4, seed=SEED)
     assert len({len(r.tokens) for r in expected}) > 3
-    monkeypatch.setattr(local, "LEAVING", leaving)
+    monkeypatch.setattr(rows, "LEAVING", leaving)
     assert replies(LocalEngine(policy).sample(PROMPTS, FREE, n=4, seed=SEED)) == replies(expected)
 
 
@@ -212,8 +251,17 @@ def test_counts_below_one_are_refused(packing: Policy) -> None:
 
 def test_broken_weights_are_reported(packing: Policy) -> None:
     packing.model.model.norm.weight.data.fill_(math.nan)
-    with pytest.raises(TrainingError, match="not finite"):
+    with pytest.raises(TrainingError, match=r"not finite(.|\n)*prompt 1, token 0"):
         LocalEngine(packing).sample(PROMPTS, FREE, n=1, seed=SEED)
+
+
+def test_weights_that_break_for_one_token_are_reported(packing: Policy) -> None:
+    (free,) = replies(LocalEngine(packing).sample([(1, 7)], FREE, n=1, seed=Seed(2)))
+    new = next(i for i, t in enumerate(free[:-1]) if i and t not in (1, 7, *free[:i]))
+    with torch.no_grad():
+        packing.model.model.embed_tokens.weight[free[new]] = math.nan
+    with pytest.raises(TrainingError, match=f"prompt 0, token {new + 1} of the reply"):
+        LocalEngine(packing).sample([(1, 7)], FREE, n=1, seed=Seed(2))
 
 
 def test_modes_and_gradients_are_left_as_they_were(packing: Policy) -> None:

@@ -13,6 +13,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from fairlead.models.policy import Policy
@@ -64,6 +66,25 @@ def gpt2() -> GPT2LMHeadModel:
             initializer_range=0.25,
             eos_token_id=EOS,
             bos_token_id=BOS,
+        )
+    )
+
+
+def qwen3() -> Qwen3ForCausalLM:
+    """Norms on queries and keys; heads wider than their share; tied head."""
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(SYMBOLS),
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=16,
+            initializer_range=0.25,
+            tie_word_embeddings=True,
+            eos_token_id=EOS,
         )
     )
 

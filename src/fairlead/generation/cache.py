@@ -1,7 +1,8 @@
-"""A key/value cache that is allocated once and written in place, one slot per step for all rows.
+"""A key/value cache that is allocated once and written in place, wave by wave.
 
-Every row's prompt ends at the same slot, so a step writes one common slot and no row ever moves;
-what lies left of a shorter prompt is masked.
+Rows that enter together are a wave. Within a wave every prompt ends at the same slot, so a step
+writes one common slot, no row ever moves, and attention reads no slot that no row needs; what lies
+left of a shorter prompt is masked. Matrix products run over the rows of all waves at once.
 """
 
 from collections.abc import Sequence
@@ -12,63 +13,11 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
-
-class SlotLayer(CacheLayerMixin):
-    """Keys and values of one layer, [row, kv head, slot, width], filled from the left.
-
-    Args:
-        keys: with the first `used` slots filled.
-        values: likewise.
-        used: slots filled so far.
-    """
-
-    is_sliding = False
-    keys: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
-    values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def __init__(self, keys: Tensor, values: Tensor, used: int) -> None:
-        super().__init__()
-        self.keys, self.values = keys, values
-        self.used = used
-        self.is_initialized = True
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Writes one token per row, [row, kv head, 1, width]; views of all filled slots."""
-        self.keys[:, :, self.used] = key_states[:, :, 0]
-        self.values[:, :, self.used] = value_states[:, :, 0]
-        self.used += 1
-        return self.keys[:, :, : self.used], self.values[:, :, : self.used]
-
-    def keep(self, rows: Tensor) -> None:
-        """Closes the ranks of the rows that stay (ascending indices), in the same memory."""
-        self.keys = _closed(self.keys, rows, self.used)
-        self.values = _closed(self.values, rows, self.used)
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing to do: the memory is there from the start."""
-
-    def get_seq_length(self) -> int:
-        """Slots filled so far."""
-        return self.used
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length and offset of what a step attends to."""
-        return self.used + query_length, 0
-
-    def get_max_length(self) -> int:
-        """Slots in all."""
-        return self.keys.shape[2]
+from fairlead.models.attention import attend_once
 
 
-def _closed(buffer: Tensor, rows: Tensor, used: int) -> Tensor:
-    buffer[: len(rows), :, :used] = buffer[rows, :, :used]
-    return buffer[: len(rows)]
-
-
-class SlotCache(Cache):
-    """The layers' slots, laid out from a packed prefill.
+class Wave:
+    """Keys and values of rows that entered together, [row, kv head, slot, width] per layer.
 
     Args:
         prefilled: what a packed forward left: per layer [1, kv head, token, width].
@@ -87,37 +36,132 @@ class SlotCache(Cache):
         own = torch.tensor(owners)
         # Slots left of a prompt hold another token's keys: masked, but finite, or 0 * NaN shows.
         tokens = (stops[own, None] - backwards).clamp(min=0)
-        layers = [_laid_out(layer, tokens, room) for layer in prefilled.layers]
-        super().__init__(layers=[*layers])
+        layers = list[Any](prefilled.layers)
+        device = layers[0].keys.device
+        self.rows, self.used, self.slots = len(own), longest, longest + room
+        self.keys = [self._rows(layer.keys[0][:, tokens.to(device)]) for layer in layers]
+        self.values = [self._rows(layer.values[0][:, tokens.to(device)]) for layer in layers]
         self.valid: Tensor | None = None
         """[row, slot], True where a slot counts; None where all do."""
         if bool((lengths[own] < longest).any()):
-            valid = torch.ones(len(own), longest + room, dtype=torch.bool)
+            valid = torch.ones(len(own), self.slots, dtype=torch.bool)
             valid[:, :longest] = backwards <= lengths[own, None]
-            self.valid = valid.to(layers[0].keys.device)
+            self.valid = valid.to(device)
 
-    def mask(self) -> Tensor | None:
-        """Which slots the next step attends to, its own included: [row, slot]."""
-        return None if self.valid is None else self.valid[:, : self.get_seq_length() + 1]
+    def _rows(self, filled: Tensor) -> Tensor:
+        """[kv head, row, slot, width] to the layout of a wave, with empty slots on the right."""
+        heads, rows, used, width = filled.shape
+        buffer = filled.new_empty(rows, heads, self.slots, width)
+        buffer[:, :, :used] = filled.transpose(0, 1)
+        return buffer
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """One token per row, [row, kv head, width], into the next slot."""
+        self.keys[layer][:, :, self.used] = key
+        self.values[layer][:, :, self.used] = value
+
+    def attend(self, layer: int, query: Tensor, scaling: float | None) -> Tensor:
+        """What each row's new token attends to; see `attend_once`."""
+        stop = self.used + 1
+        mask = None if self.valid is None else self.valid[:, :stop]
+        keys, values = self.keys[layer][:, :, :stop], self.values[layer][:, :, :stop]
+        return attend_once(query, keys, values, mask, scaling)
 
     def keep(self, rows: Tensor) -> None:
-        """Drops all rows but these (ascending indices)."""
-        for layer in self.layers:
-            assert isinstance(layer, SlotLayer)
-            layer.keep(rows)
+        """Drops all rows but these (ascending indices) and their memory."""
+        self.rows = len(rows)
+        for buffers in (self.keys, self.values):
+            for layer, buffer in enumerate(buffers):
+                buffers[layer] = self._rows(buffer[rows, :, : self.used].transpose(0, 1))
         if self.valid is not None:
             self.valid = self.valid[rows]
 
 
-def _laid_out(layer: Any, tokens: Tensor, room: int) -> SlotLayer:
-    used = tokens.shape[1]
-    index = tokens.to(layer.keys.device)
-    return SlotLayer(_rows(layer.keys, index, room), _rows(layer.values, index, room), used)
+class _Layer(CacheLayerMixin):
+    """Hands a layer's new keys and values to the waves."""
+
+    is_sliding = False
+
+    def __init__(self, cache: "WaveCache", place: int) -> None:
+        super().__init__()
+        self.cache, self.place = cache, place
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Writes one token per row, [row, kv head, 1, width]."""
+        self.cache.write(self.place, key_states, value_states)
+        return key_states, value_states
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing to do: the memory is there from the start."""
+
+    def get_seq_length(self) -> int:
+        """Slots filled so far in the fullest wave."""
+        return max((wave.used for wave in self.cache.waves), default=0)
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of what a step attends to."""
+        return self.get_seq_length() + query_length, 0
+
+    def get_max_length(self) -> int:
+        """Slots in all of the largest wave."""
+        return max((wave.slots for wave in self.cache.waves), default=0)
 
 
-def _rows(packed: Tensor, tokens: Tensor, room: int) -> Tensor:
-    """[1, kv head, token, width] to [row, kv head, slot, width] with empty slots on the right."""
-    rows, used = tokens.shape
-    buffer = packed.new_empty(rows, packed.shape[1], used + room, packed.shape[3])
-    buffer[:, :, :used] = packed[0][:, tokens].transpose(0, 1)
-    return buffer
+class WaveCache(Cache):
+    """The waves that are being decoded together, their rows one behind the other.
+
+    Args:
+        layers: the model's layers that have keys and values.
+    """
+
+    def __init__(self, layers: int) -> None:
+        super().__init__(layers=[_Layer(self, place) for place in range(layers)])
+        self.waves: list[Wave] = []
+        self.latest = 0
+        """The layer that wrote last, and whose attention is therefore next."""
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """A layer's new keys and values, [row, kv head, 1, width], into each wave's next slot."""
+        self.latest = layer
+        for wave, new, content in zip(
+            self.waves, self._parts(key[:, :, 0]), self._parts(value[:, :, 0]), strict=True
+        ):
+            wave.write(layer, new, content)
+
+    def attend(self, query: Tensor, scaling: float | None) -> Tensor:
+        """Attention of the layer that wrote last, [row, 1, heads, width].
+
+        Args:
+            query: [row, heads, 1, width].
+            scaling: of the products with the keys.
+        """
+        parts = [
+            wave.attend(self.latest, own, scaling)
+            for wave, own in zip(self.waves, self._parts(query), strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def advance(self) -> None:
+        """Ends a step: the slots just written count as filled."""
+        for wave in self.waves:
+            wave.used += 1
+
+    def keep(self, rows: Tensor) -> None:
+        """Drops all rows but these (ascending indices)."""
+        start, staying = 0, list[Wave]()
+        for wave in self.waves:
+            own = rows[(rows >= start) & (rows < start + wave.rows)] - start
+            start += wave.rows
+            if 0 < len(own) < wave.rows:
+                wave.keep(own)
+            if len(own):
+                staying.append(wave)
+        self.waves = staying
+
+    def _parts(self, rows: Tensor) -> Sequence[Tensor]:
+        if len(self.waves) == 1:
+            return (rows,)
+        return rows.split([wave.rows for wave in self.waves])

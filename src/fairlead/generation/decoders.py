@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from fairlead.data.chat import Ids
-from fairlead.generation.cache import SlotCache
+from fairlead.generation.cache import Wave, WaveCache
 from fairlead.models.attention import Decoding, attending, layout
 from fairlead.models.policy import Policy
 from fairlead.models.trunk import body
@@ -22,18 +22,21 @@ from fairlead.objectives.batch import Packed, Tree
 
 
 class Decoder(Protocol):
-    """Runs some rows of text through a model, one token at a time."""
+    """Runs rows of text through a model, one token at a time."""
 
-    def prefill(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
-        """Reads the prompts, each once.
+    refills: bool
+    """Whether rows may join while others are under way."""
+
+    def join(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
+        """Adds rows behind those under way and reads their prompts, each once.
 
         Args:
             prompts: distinct prompts, none empty.
-            owners: the prompt of each row.
-            room: steps that may follow.
+            owners: the prompt of each new row.
+            room: steps that may follow for them.
 
         Returns:
-            Next-token logits [row, vocabulary].
+            Next-token logits of the new rows, [new row, vocabulary].
         """
         ...
 
@@ -54,40 +57,46 @@ def decoder(policy: Policy) -> Decoder:
 class PackedDecoder:
     """Prefills all prompts in one pack and decodes into preallocated slots."""
 
-    cache: SlotCache
-    positions: Tensor
-    """Position of each row's next token, [row]."""
+    refills = True
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.body = body(policy.model)
+        self.cache: WaveCache | None = None
+        self.positions = torch.zeros(0, dtype=torch.long, device=policy.device)
+        """Position of each row's next token, [row]."""
 
-    def prefill(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
+    def join(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
         """Reads the prompts in one forward; see `Decoder`."""
         packed = _pack(prompts).to(self.policy.device)
         captured = DynamicCache()
         with attending(layout(packed)):
             hidden = self._hidden(packed.input_ids[None], packed.position_ids[None], captured)
         spans = [slice(tree.start, tree.start + tree.length) for tree in packed.trees]
-        self.cache = SlotCache(captured, spans, owners, room)
+        self.cache = self.cache or WaveCache(len(captured.layers))
+        self.cache.waves.append(Wave(captured, spans, owners, room))
         rows = torch.tensor(owners, device=hidden.device)
         ends = packed.ends
-        self.positions = packed.position_ids[ends][rows] + 1
+        self.positions = torch.cat([self.positions, packed.position_ids[ends][rows] + 1])
         return self.policy.logits(hidden[0, ends])[rows]
 
     def step(self, tokens: Tensor) -> Tensor:
         """Appends one token to each row; see `Decoder`."""
-        with attending(Decoding(self.cache.mask())):
+        assert self.cache is not None, "no row has joined"
+        with attending(Decoding(self.cache.attend)):
             hidden = self._hidden(tokens[:, None], self.positions[:, None], self.cache)
+        self.cache.advance()
         self.positions = self.positions + 1
         return self.policy.logits(hidden[:, 0])
 
     def keep(self, rows: Tensor) -> None:
         """Drops all rows but these (ascending indices)."""
+        assert self.cache is not None, "no row has joined"
         self.cache.keep(rows)
         self.positions = self.positions[rows]
 
     def _hidden(self, ids: Tensor, positions: Tensor, cache: Any) -> Tensor:
-        out = body(self.policy.model)(
+        out = self.body(
             input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True
         )
         return out.last_hidden_state
@@ -111,6 +120,7 @@ def _pack(prompts: Sequence[Ids]) -> Packed:
 class PaddedDecoder:
     """Left-padded prompts and transformers' own cache, for any causal model."""
 
+    refills = False
     cache: Any
     mask: Tensor
     """[row, slot], 1 where a token counts."""
@@ -122,7 +132,7 @@ class PaddedDecoder:
         self.takes_positions = "position_ids" in names
         self.cache_name = "cache_params" if "cache_params" in names else "past_key_values"
 
-    def prefill(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
+    def join(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
         """Reads the prompts in one padded forward; see `Decoder`."""
         device = self.policy.device
         longest = max(map(len, prompts))
@@ -132,7 +142,7 @@ class PaddedDecoder:
         self.cache = DynamicCache(config=self.body.config)
         logits = self._logits(ids)
         rows = torch.tensor(owners, device=device)
-        self.keep(rows)
+        self._take(rows)
         return logits[rows]
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -141,6 +151,11 @@ class PaddedDecoder:
         return self._logits(tokens[:, None])
 
     def keep(self, rows: Tensor) -> None:
+        """Drops all rows but these (ascending indices)."""
+        if len(rows):
+            self._take(rows)
+
+    def _take(self, rows: Tensor) -> None:
         """The rows at these indices; an index that occurs twice gives two rows."""
         self.cache.reorder_cache(rows)
         self.mask = self.mask[rows]

@@ -1,28 +1,29 @@
 """Sampling from a policy in this process, with the very weights that are being trained.
 
-Each prompt is read once however many samples it gets, and rows that finish leave the batch. Every
-sample has a random stream of its own, so neither its companions nor the chunk it falls into
-change what it says.
+Samples of a prompt that start together share the reading of it. Rows that finish leave the batch
+and waiting ones take their places. Every sample has a random stream of its own, so neither its
+companions nor the time of its start change what it says.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fairlead.core.errors import ConfigError, DataError, TrainingError
+from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import Ids
 from fairlead.generation.decoders import Decoder, decoder
-from fairlead.generation.sampling import Finish, Rollout, Sampling, choose
+from fairlead.generation.products import blocked
+from fairlead.generation.rows import Asked, Rows
+from fairlead.generation.sampling import Rollout, Sampling
 from fairlead.models.policy import Policy
 
-LEAVING = 0.25
-"""Finished rows leave once they are this share of the batch: leaving copies the cache."""
+ENTERING = 0.25
+"""Waiting rows enter once this share of `max_rows` is free: each wave is attended to by itself."""
 
 
 class LocalEngine:
@@ -64,89 +65,62 @@ class LocalEngine:
         if n < 1:
             raise ConfigError("no sample was asked for", expected="n >= 1", got=f"{n}")
         check_room(prompts, sampling.max_new_tokens, room_of(self.policy))
-        rows = [_Row(i, k, ids) for i, ids in enumerate(prompts) for k in range(n)]
+        asked = [Asked(i, k, ids) for i, ids in enumerate(prompts) for k in range(n)]
         # Neighbours of equal length waste no slots.
-        by_length = sorted(rows, key=lambda row: len(row.prompt))
-        with torch.no_grad(), evaluating(self.policy.model):
-            for start in range(0, len(rows), self.max_rows):
-                self._decode(by_length[start : start + self.max_rows], sampling, seed)
-        return [row.rollout() for row in rows]
+        waiting = sorted(asked, key=lambda row: len(row.prompt))
+        models = self._models()
+        with torch.no_grad(), evaluating(self.policy.model), blocked(*models):
+            rollouts = list(self._decode(waiting, sampling, seed))
+        return sorted(rollouts, key=lambda rollout: (rollout.prompt_index, rollout.sample))
 
-    def _decode(self, rows: list["_Row"], sampling: Sampling, seed: Seed) -> None:
-        """Writes the replies of one chunk into its rows."""
-        order = {row.prompt_index: row.prompt for row in rows}
-        places = {index: place for place, index in enumerate(order)}
+    def _decode(
+        self, waiting: Sequence[Asked], sampling: Sampling, seed: Seed
+    ) -> Iterator[Rollout]:
+        """Yields replies as they leave the batch."""
         model = self._decoder()
-        owners = [places[row.prompt_index] for row in rows]
-        logits = model.prefill(list(order.values()), owners, sampling.max_new_tokens - 1)
-        uniforms = _uniforms(rows, sampling.max_new_tokens, seed).to(logits.device)
-        for step in range(sampling.max_new_tokens):
-            tokens, logps = choose(logits, sampling, uniforms[:, step])
-            for row, token, logp in zip(rows, tokens.tolist(), logps.tolist(), strict=True):
-                self._append(row, token, logp, sampling)
-            going = [place for place, row in enumerate(rows) if row.finish is None]
-            if not going:
-                return
-            if len(rows) - len(going) >= LEAVING * len(rows):
-                stay = torch.tensor(going, device=tokens.device)
+        stops = partial(ends_in_stop, stop=sampling.stop, tokenizer=self.policy.tokenizer)
+        rows: Rows | None = None
+        logits = tokens = torch.empty(0)
+        while waiting or rows:
+            free = self.max_rows - len(rows or ())
+            if waiting and (not rows or (model.refills and free >= ENTERING * self.max_rows)):
+                new, waiting = waiting[:free], waiting[free:]
+                first = _join(model, new, sampling)
+                logits = torch.cat([logits, first]) if rows else first
+                rows = rows or Rows(sampling, self._eos_table(first), stops, seed)
+                rows.join(new)
+            assert rows is not None
+            tokens, due = rows.draw(logits)
+            if due:
+                stay, done = rows.leave()
+                yield from done
                 model.keep(stay)
-                tokens, uniforms = tokens[stay], uniforms[stay]
-                rows = [rows[place] for place in going]
-            logits = model.step(tokens)
+                tokens = tokens[stay]
+            if rows:
+                logits = model.step(tokens)
 
     def _decoder(self) -> Decoder:
         """What gives the logits."""
         return decoder(self.policy)
 
-    def _append(self, row: "_Row", token: int, logp: float, sampling: Sampling) -> None:
-        if row.finish is not None:
-            return
-        if not math.isfinite(logp):
-            raise TrainingError(
-                "the policy's logits are not finite, so nothing can be sampled",
-                where=f"prompt {row.prompt_index}, token {len(row.tokens)} of the reply",
-                got=f"log-probability {logp}",
-                remedy="go back to the last sound checkpoint and lower the learning rate",
-            )
-        row.tokens.append(token)
-        row.logps.append(logp)
-        row.finish = self._finish(row.tokens, sampling)
+    def _models(self) -> Sequence[nn.Module]:
+        """The models that it runs."""
+        return (self.policy.model,)
 
-    def _finish(self, tokens: list[int], sampling: Sampling) -> Finish | None:
-        if tokens[-1] in self.eos:
-            return "eos"
-        if sampling.stop and ends_in_stop(tokens, sampling.stop, self.policy.tokenizer):
-            return "stop"
-        return "length" if len(tokens) == sampling.max_new_tokens else None
+    def _eos_table(self, logits: Tensor) -> Tensor:
+        """[vocabulary], True for tokens that end a reply."""
+        vocabulary = logits.shape[1]
+        table = torch.zeros(vocabulary, dtype=torch.bool)
+        table[[token for token in self.eos if token < vocabulary]] = True
+        return table.to(logits.device)
 
 
-@dataclass
-class _Row:
-    """A reply in the making."""
-
-    prompt_index: int
-    sample: int
-    prompt: Ids
-    tokens: list[int] = field(default_factory=list[int])
-    logps: list[float] = field(default_factory=list[float])
-    finish: Finish | None = None
-
-    def rollout(self) -> Rollout:
-        assert self.finish is not None, "a row was never decoded to its end"
-        return Rollout(
-            prompt_index=self.prompt_index,
-            sample=self.sample,
-            prompt=self.prompt,
-            tokens=tuple(self.tokens),
-            logps=tuple(self.logps),
-            finish=self.finish,
-        )
-
-
-def _uniforms(rows: Sequence[_Row], steps: int, seed: Seed) -> Tensor:
-    """[row, step], float64; a row's numbers follow from its prompt's and its own index alone."""
-    streams = (seed.child(row.prompt_index, row.sample).numpy() for row in rows)
-    return torch.stack([torch.from_numpy(stream.random(steps)) for stream in streams])
+def _join(model: Decoder, asked: Sequence[Asked], sampling: Sampling) -> Tensor:
+    """Reads the prompts of new rows, each once; logits of their first tokens."""
+    prompts = {row.prompt_index: row.prompt for row in asked}
+    places = {index: place for place, index in enumerate(prompts)}
+    owners = [places[row.prompt_index] for row in asked]
+    return model.join(list(prompts.values()), owners, sampling.max_new_tokens - 1)
 
 
 def eos_tokens(policy: Policy) -> frozenset[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairlead.data.chat import Ids
 from fairlead.generation.decoders import Decoder, decoder
@@ -35,6 +35,10 @@ class MixtureEngine(LocalEngine):
         without = nullcontext if self.reference is not None else self.policy.as_reference
         return _Mixed(decoder(self.policy), decoder(base), without, self.share)
 
+    def _models(self) -> Sequence[nn.Module]:
+        models = super()._models()
+        return models if self.reference is None else (*models, self.reference.model)
+
 
 class _Mixed:
     """Two decoders in step, their logits averaged."""
@@ -50,12 +54,13 @@ class _Mixed:
         self.reference = reference
         self.within = within
         self.share = share
+        self.refills = policy.refills and reference.refills
 
-    def prefill(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
+    def join(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
         """Reads the prompts with both."""
-        own = self.policy.prefill(prompts, owners, room)
+        own = self.policy.join(prompts, owners, room)
         with self.within():
-            return self._mixed(own, self.reference.prefill(prompts, owners, room))
+            return self._mixed(own, self.reference.join(prompts, owners, room))
 
     def step(self, tokens: Tensor) -> Tensor:
         """Appends one token to each row of both."""

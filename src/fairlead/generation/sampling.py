@@ -78,12 +78,13 @@ def choose(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> tuple[Tensor
     if sampling.temperature == 0:
         tokens = wide.argmax(-1)
         return tokens, _taken(wide.log_softmax(-1), tokens)
-    logps = (wide / sampling.temperature).log_softmax(-1)
+    wide = wide if sampling.temperature == 1 else wide / sampling.temperature
     if sampling.top_k == 0 and sampling.top_p == 1:
-        tokens = draw(logps, uniforms)
-        return tokens, _taken(logps, tokens)
-    logps, vocabulary = truncated(logps, top_k=sampling.top_k, top_p=sampling.top_p)
-    places = draw(logps, uniforms)
+        wide = wide - wide.amax(-1, keepdim=True)
+        tokens, total = draw(wide, uniforms)
+        return tokens, (_taken(wide, tokens) - total.log()).to(wide.dtype)
+    logps, vocabulary = truncated(wide.log_softmax(-1), top_k=sampling.top_k, top_p=sampling.top_p)
+    places, _ = draw(logps, uniforms)
     return _taken(vocabulary, places), _taken(logps, places)
 
 
@@ -113,15 +114,16 @@ def truncated(logps: Tensor, *, top_k: int, top_p: float) -> tuple[Tensor, Tenso
     return ranked, vocabulary
 
 
-def draw(logps: Tensor, uniforms: Tensor) -> Tensor:
+def draw(logps: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """Inverse-CDF sampling: per row the first place where the cumulative probability passes.
 
     Args:
-        logps: [row, place], minus infinity where a place must not be drawn.
+        logps: [row, place] up to a constant per row, the largest near 0; minus infinity where a
+            place must not be drawn.
         uniforms: [row], float64 in [0, 1).
 
     Returns:
-        Places [row]; never one of probability zero.
+        Places [row], never one of probability zero; and the sum of all exp(logps) [row], float64.
     """
     cumulative = logps.exp().cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1]
@@ -129,7 +131,7 @@ def draw(logps: Tensor, uniforms: Tensor) -> Tensor:
     target = torch.minimum(uniforms * total, total.nextafter(torch.zeros_like(total)))
     places = torch.searchsorted(cumulative, target[:, None], right=True).squeeze(-1)
     # NaN passes nothing; it is reported by whoever reads the log-probability.
-    return places.clamp(max=logps.shape[-1] - 1)
+    return places.clamp(max=logps.shape[-1] - 1), total
 
 
 def _taken(table: Tensor, places: Tensor) -> Tensor:

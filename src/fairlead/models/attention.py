@@ -5,7 +5,7 @@ The layout reaches it beside the call: any causal model whose attention goes thr
 exists; short trees are attended a few at a time under one small mask, long ones branch by branch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -49,9 +49,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Decoding:
-    """One new token per row against a cache; `mask` is True where a cached slot counts."""
+    """One new token per row against a cache."""
 
-    mask: Tensor | None
+    attend: Callable[[Tensor, float | None], Tensor]
+    """From queries [row, heads, 1, width] and a scale to [row, 1, heads, width], over the keys
+    and values that the cache was handed last."""
 
 
 _state: ContextVar[Layout | Decoding | None] = ContextVar("fairlead_attention", default=None)
@@ -142,7 +144,7 @@ def packed_attention(
     if softcap is not None:
         raise ConfigError("attention logit caps cannot be packed", remedy="run the model padded")
     if isinstance(state, Decoding):
-        return _decode(query, key, value, state.mask, scaling), None
+        return state.attend(query, scaling), None
     if sliding_window is not None and sliding_window < state.longest:
         raise ConfigError(
             "a sequence is longer than the model's attention window",
@@ -177,10 +179,21 @@ def _with_prefix(pieces: Sequence[Tensor], place: int, segment: Segment) -> Tens
     return own if segment.prefix is None else torch.cat([pieces[segment.prefix], own], dim=2)
 
 
-def _decode(
+def attend_once(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None
 ) -> Tensor:
-    """One query per row; grouped heads share their keys without copying them."""
+    """One query per row; grouped heads share their keys without copying them.
+
+    Args:
+        query: [row, heads, 1, width].
+        key: [row, kv heads, slot, width].
+        value: likewise.
+        mask: [row, slot], True where a slot counts; None where all do.
+        scaling: of the products; None for 1 / sqrt(width).
+
+    Returns:
+        [row, 1, heads, width].
+    """
     rows, heads, _, width = query.shape
     grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
     out = F.scaled_dot_product_attention(

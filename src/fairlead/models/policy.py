@@ -121,7 +121,7 @@ class Policy(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits of hidden states [row, width]."""
         if self.head_is_linear:
-            return hidden @ self._head().weight.T
+            return self._head()(hidden)
         return self._logits(hidden)
 
     def _logits(self, hidden: Tensor) -> Tensor:
