@@ -89,9 +89,9 @@ def figures(result: dict) -> dict[str, Figure]:
         "lagrangian-cost": Figure(
             title="Agreement while training",
             x_label="rollout batch",
-            y_label=f"wrong users agreed with (mean of {SMOOTHED} batches)",
+            y_label="wrong users agreed with",
             series=(*costs, limit),
-            caption=over,
+            caption=over.replace("Means over seeds", f"Means over seeds and {SMOOTHED} batches"),
         ),
         "lagrangian-multiplier": Figure(
             title="The multiplier while training",
@@ -143,10 +143,15 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     arguments.out.with_suffix(".md").write_text(table(result) + "\n")
-    arguments.figures.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures(result).items():
-        (arguments.figures / f"{name}.svg").write_text(standalone(figure))
+    draw(result, arguments.figures)
     print(table(result))
+
+
+def draw(result: dict, folder: Path) -> None:
+    """Writes the figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures(result).items():
+        (folder / f"{name}.svg").write_text(standalone(figure))
 
 
 if __name__ == "__main__":
