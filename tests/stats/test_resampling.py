@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy import stats as scipy_stats
 
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seeds import Seed
 from fairlead.stats import bootstrap, mean_estimate
+from fairlead.stats.resampling import bootstrap_of_sums
 
+SEED = Seed(0)
 RNG = np.random.default_rng(3)
 SKEWED = RNG.exponential(size=80)
 
@@ -84,3 +87,32 @@ def test_what_cannot_be_resampled_is_refused():
         bootstrap(lambda a: np.nan if np.ptp(a) == 0 else 1.0, [1.0, 2.0], seed=Seed(1))
     with pytest.raises(ConfigError, match="too few resamples"):
         bootstrap(np.mean, [1.0, 2.0], seed=Seed(1), resamples=10)
+
+
+def test_sums_equal_the_general_bootstrap():
+    values = np.random.default_rng(5).exponential(size=60)
+    rows = np.stack([values, np.ones(60)], 1)
+    fast = bootstrap_of_sums(lambda s: s[..., 0] / s[..., 1], rows, seed=SEED, resamples=20_000)
+    slow = bootstrap(lambda x: float(x.mean()), values, seed=SEED, resamples=20_000)
+    assert fast.value == pytest.approx(slow.value)
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.02)
+
+
+def test_sums_of_sparse_rows_are_the_same():
+    rows = np.random.default_rng(6).integers(3, size=(50, 4)).astype(float)
+    dense = bootstrap_of_sums(lambda s: s[..., 0] / s.sum(-1), rows, seed=SEED)
+    thin = bootstrap_of_sums(lambda s: s[..., 0] / s.sum(-1), sparse.csr_array(rows), seed=SEED)
+    assert thin.value == pytest.approx(dense.value)
+    assert (thin.low, thin.high) == pytest.approx((dense.low, dense.high), abs=0.03)
+
+
+def test_few_undefined_resamples_are_left_out_and_counted():
+    rows = np.array([[1.0, 1]] * 4 + [[0.0, 1]] * 36)
+
+    def share_where_any(sums):
+        return np.where(sums[..., 0] > 0, sums[..., 0] / sums[..., 1], np.nan)
+
+    found = bootstrap_of_sums(share_where_any, rows, seed=SEED)
+    assert "of them undefined and left out" in found.method and found.low > 0
+    with pytest.raises(DataError, match="undefined on some resamples"):
+        bootstrap_of_sums(share_where_any, rows[3:], seed=SEED)

@@ -292,7 +292,7 @@ def _random(crowd: _Crowd) -> Cases:
                 p=binomial_test(int(crowd.hits[person]), int(crowd.n[person]), limit, side="less"),
                 share=share,
                 threshold=halfway,
-                # Weak is not random: even the upper end has to be closer to chance than to the rest.
+                # Weak is not random: the upper end too has to be closer to chance than to the rest.
                 notable=share.high < halfway,
                 reason=f"close to random: agrees with a clear majority of the others on "
                 f"{_percent(share)} of {share.n} items; {chance:.0%} would be chance, "
