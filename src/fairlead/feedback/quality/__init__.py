@@ -22,6 +22,7 @@ from fairlead.feedback.quality.position import (
     position_bias,
     tie_rate,
 )
+from fairlead.feedback.quality.report import QualityReport, measure_quality
 
 __all__ = [
     "Aggregated",
@@ -32,6 +33,7 @@ __all__ = [
     "GroupReport",
     "OutlierReport",
     "PairMargins",
+    "QualityReport",
     "by_group",
     "dawid_skene",
     "find_outliers",
@@ -41,6 +43,7 @@ __all__ = [
     "mace",
     "majority",
     "measure_agreement",
+    "measure_quality",
     "order_flips",
     "own_consistency",
     "pair_margins",
