@@ -78,8 +78,10 @@ class _Product:
         return _multiply(x, self.blocks, self.bias, "none", [], "")
 
     def _pair(self, x: Tensor, rows: int) -> Tensor:
-        columns = x.reshape(rows, -1).expand(PAIR, -1) if rows == 1 else x.reshape(rows, -1)
-        out = torch.mm(self.weight, columns.t().contiguous())[:, :rows].t().contiguous()
+        columns = x.reshape(rows, -1)
+        columns = columns if rows == PAIR else columns.repeat(PAIR, 1)
+        # The transposed view, not a copy in its layout: that would take another kernel.
+        out = torch.mm(self.weight, columns.t())[:, :rows].t().contiguous()
         out = out if self.bias is None else out + self.bias
         return out.view(*x.shape[:-1], -1)
 
