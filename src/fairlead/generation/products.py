@@ -2,8 +2,8 @@
 
 Training lays weights out for products of many rows. With few rows every weight is read for little
 work, and the library's kernels for plain weights wait for memory; oneDNN has kernels for weights
-in blocks, which `benchmarks/decode.py` measures. The blocks are a second copy of the weights that
-lives as long as the sampling call, made from the present weights, so nothing can go stale.
+in blocks. The blocks are a second copy of the weights that lives as long as the sampling call, made
+from the present weights, so nothing can go stale.
 """
 
 from collections.abc import Callable, Iterator
