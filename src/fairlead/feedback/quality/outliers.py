@@ -54,8 +54,8 @@ FAST_WORDS = 20.0
 """Words a second that nobody reads; skimming is below 12."""
 FAST_SHARE = 0.2
 """Share of the crowd's median time below which an answer is fast, where lengths are unknown."""
-FAST_OFTEN = 0.25
-"""Share of fast answers that is still human."""
+FAST_OFTEN = 0.5
+"""Share of fast answers that a quick reader may have."""
 STRAIGHT = 0.9
 """Share of one single label from which it is a straight line."""
 STRAIGHT_MARGIN = 0.1
@@ -488,7 +488,7 @@ def _fast(crowd: _Crowd) -> Cases:
                 p=binomial_test(int(hits[person]), int(n[person]), FAST_OFTEN, side="greater"),
                 share=share,
                 threshold=FAST_OFTEN,
-                notable=share.value > 0.5,
+                notable=share.value > FAST_OFTEN,
                 reason=f"too fast: {_percent(share)} of {share.n} answers came {rule}; half of "
                 f"this person's answers took {own:.2g} s or less, "
                 f"{FAST_OFTEN:.0%} of fast answers is the threshold",
