@@ -3,28 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from benchmarks.pages import BLUE, SKY, drawing
 from benchmarks.table import TITLES
-from fairlead.core.files import sha256_json
 
-COLOURS = {"speedup": "#0072b2", "speedup_tuned": "#56b4e9"}
-"""Of Okabe and Ito, which readers who see colours otherwise can tell apart."""
+COLOURS = {"speedup": BLUE, "speedup_tuned": SKY}
 LABELS = {"speedup": "than TRL as shipped", "speedup_tuned": "than TRL with its allocator tuned"}
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "bench",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "x",
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-}
 
 
 def draw(result: dict[str, Any], file: Path) -> None:
@@ -32,9 +17,8 @@ def draw(result: dict[str, Any], file: Path) -> None:
     rows = result["rows"]
     models = sorted({row["model"] for row in rows}, reverse=True)
     names = [name for name in TITLES if any(row["name"] == name for row in rows)]
-    with matplotlib.rc_context(_STYLE):
-        size = (4.6 + 2.6 * len(models), 1.3 + 0.42 * len(names))
-        canvas = Figure(figsize=size, layout="constrained", facecolor="white")
+    size = (4.6 + 2.6 * len(models), 1.3 + 0.42 * len(names))
+    with drawing(file, result, size=size, salt="bench", grid="x") as canvas:
         for axes, model in zip(
             canvas.subplots(1, len(models), sharey=True, squeeze=False)[0], models, strict=True
         ):
@@ -43,13 +27,6 @@ def draw(result: dict[str, Any], file: Path) -> None:
         handles, labels = canvas.axes[0].get_legend_handles_labels()
         canvas.legend(handles, labels, frameon=False, loc="outside lower right", ncols=2)
         canvas.supxlabel("times faster", fontsize=9)
-        metadata = {"Date": None, "Creator": None, "Description": digest(result)}
-        canvas.savefig(file, format="svg", metadata=metadata)
-
-
-def digest(result: dict[str, Any]) -> str:
-    """Names the results in the figure that was drawn from them."""
-    return sha256_json(result)
 
 
 def _panel(axes: Axes, rows: list[dict[str, Any]], names: list[str]) -> None:

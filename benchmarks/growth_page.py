@@ -1,15 +1,12 @@
 """Figures and tables of docs/performance.md, from the results alone."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from fairlead.core.files import sha256_json
+from benchmarks.pages import BLUE, VERMILION, drawing, with_blocks
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "performance.md"
@@ -21,19 +18,7 @@ LABELS = {
     "group": "sampled replies to a prompt",
     "parameters": "parameters",
 }
-TIME, MEMORY = "#0072b2", "#d55e00"
-"""Of Okabe and Ito, which readers who see colours otherwise can tell apart."""
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "growth",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-}
+TIME, MEMORY = BLUE, VERMILION
 
 
 def write_page(result: dict[str, Any]) -> None:
@@ -53,11 +38,7 @@ def filled(text: str, result: dict[str, Any]) -> str:
     """The page's text with its marked blocks made from the results."""
     blocks = {"setting": setting(result), "exponents": exponents_table(result)}
     blocks |= {name: points_table(result, name) for name in result["axes"]}
-    for name, content in blocks.items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = pattern.sub(lambda _, c=f"{begin}\n{content}\n{end}": c, text)
-    return text
+    return with_blocks(text, blocks)
 
 
 def draw(result: dict[str, Any], name: str, file: Path) -> None:
@@ -65,8 +46,7 @@ def draw(result: dict[str, Any], name: str, file: Path) -> None:
     points = result["axes"][name]["points"]
     exponents = result["axes"][name]["exponents"]
     x = [point["size"] for point in points]
-    with matplotlib.rc_context(_STYLE):
-        canvas = Figure(figsize=(8.0, 2.9), layout="constrained", facecolor="white")
+    with drawing(file, result, size=(8.0, 2.9), salt="growth") as canvas:
         time, memory = canvas.subplots(1, 2)
         low, high = ([p[k] for p in points] for k in ("fastest", "slowest"))
         time.fill_between(x, low, high, color=TIME, alpha=0.15, linewidth=0)
@@ -80,13 +60,6 @@ def draw(result: dict[str, Any], name: str, file: Path) -> None:
         memory.set_title(f"exponent {exponents['memory']:.2f} of the rest", fontsize=10)
         memory.legend(frameon=False, fontsize=8)
         canvas.supxlabel(LABELS[name], fontsize=9)
-        metadata = {"Date": None, "Creator": None, "Description": digest(result)}
-        canvas.savefig(file, format="svg", metadata=metadata)
-
-
-def digest(result: dict[str, Any]) -> str:
-    """Names the results in the figure that was drawn from them."""
-    return sha256_json(result)
 
 
 def _line(axes: Axes, x: list[float], y: list[float], colour: str, label: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe
+from benchmarks.pages import cell
 from fairlead.lineage.result import Figure, Series
 from fairlead.pipeline.recipe import load_recipe
 from fairlead.pipeline.runner import run_recipe
@@ -69,9 +70,9 @@ def table(result: dict) -> str:
         for name, label in NAMES.items():
             found = run["estimates"]
             cost, gain = found[f"agreement_cost/{name}"], found.get(f"gold_gain/{name}")
-            cells = [str(run["seed"]), label, _interval(cost), verdict(cost, limit)]
+            cells = [str(run["seed"]), label, cell(cost, digits=3), verdict(cost, limit)]
             cells.append(_last_half(run["cost"].get(name, [])))
-            lines.append(f"| {' | '.join([*cells, _interval(gain) if gain else ''])} |")
+            lines.append(f"| {' | '.join([*cells, cell(gain, digits=3) if gain else ''])} |")
     return "\n".join([*lines, "", NOTE])
 
 
@@ -84,21 +85,21 @@ def figures(result: dict) -> dict[str, Figure]:
     ]
     steps = costs[0].x
     limit = Series(label="limit", x=(steps[0], steps[-1]), y=(result["limit"],) * 2)
-    over = "Means over seeds; bands are from the lowest to the highest seed."
+    bands = "bands are from the lowest to the highest seed."
     return {
         "lagrangian-cost": Figure(
             title="Agreement while training",
             x_label="rollout batch",
             y_label="wrong users agreed with",
             series=(*costs, limit),
-            caption=over.replace("Means over seeds", f"Means over seeds and {SMOOTHED} batches"),
+            caption=f"Means over seeds and {SMOOTHED} batches; {bands}",
         ),
         "lagrangian-multiplier": Figure(
             title="The multiplier while training",
             x_label="rollout batch",
             y_label="multiplier",
             series=(_line("multiplier", [run["multiplier"] for run in runs], first=1),),
-            caption=over,
+            caption=f"Means over seeds; {bands}",
         ),
     }
 
@@ -120,10 +121,6 @@ def _smooth(values: Sequence[float]) -> list[float]:
 
 def _last_half(values: Sequence[float]) -> str:
     return f"{np.mean(values[len(values) // 2 :]):.3f}" if values else ""
-
-
-def _interval(estimate: dict) -> str:
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
 def main() -> None:

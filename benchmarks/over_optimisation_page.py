@@ -1,16 +1,13 @@
 """Figure and tables of docs/over-optimisation.md, from the results alone."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from fairlead.core.files import sha256_json
+from benchmarks.pages import BLUE, GREEN, VERMILION, cell, drawing, with_blocks
 from fairlead.stats.means import mean_estimate
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -18,20 +15,8 @@ PAGE = DOCS / "over-optimisation.md"
 FIGURE = DOCS / "figures" / "over-optimisation.svg"
 TITLES = {"single": "single model", "worst": "ensemble, worst case", "par": "PAR"}
 JUDGES = {"gold_gain": "gold gain over SFT", "proxy_gain": "proxy gain over SFT\n(deviations)"}
-COLOURS = ("#0072b2", "#d55e00", "#009e73")
-"""Okabe and Ito's, which readers who see colours otherwise can tell apart."""
+COLOURS = (BLUE, VERMILION, GREEN)
 MARKERS = ("o", "s", "^")
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "over-optimisation",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-}
 
 
 def write_page(result: dict[str, Any]) -> None:
@@ -49,17 +34,12 @@ def filled(text: str, result: dict[str, Any]) -> str:
         "methods": methods_table(result),
         "against": against_table(result),
     }
-    for name, content in blocks.items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = pattern.sub(lambda _, c=f"{begin}\n{content}\n{end}": c, text)
-    return text
+    return with_blocks(text, blocks)
 
 
 def draw(result: dict[str, Any], file: Path) -> None:
     """Small multiples: gold above, proxy below, a column for each method, a line for each seed."""
-    with matplotlib.rc_context(_STYLE):
-        canvas = Figure(figsize=(8.6, 5.0), layout="constrained", facecolor="white")
+    with drawing(file, result, size=(8.6, 5.0), salt="over-optimisation") as canvas:
         grid = canvas.subplots(2, len(TITLES), sharex=True, sharey="row")
         for column, (method, title) in enumerate(TITLES.items()):
             for row, judge in enumerate(JUDGES):
@@ -71,13 +51,6 @@ def draw(result: dict[str, Any], file: Path) -> None:
             grid[row, 0].set_ylabel(label)
         grid[0, 0].legend(frameon=False, fontsize=8, loc="lower left")
         canvas.supxlabel("√KL to SFT (√nats per reply)", fontsize=9)
-        metadata = {"Date": None, "Creator": None, "Description": digest(result)}
-        canvas.savefig(file, format="svg", metadata=metadata)
-
-
-def digest(result: dict[str, Any]) -> str:
-    """Names the results in the figure that was drawn from them."""
-    return sha256_json(result)
 
 
 def _line(axes: Axes, curve: list[dict[str, Any]], judge: str, number: int, label: str) -> None:
@@ -94,8 +67,8 @@ def setting(result: dict[str, Any]) -> str:
     """What was measured, and on what."""
     runs, machine = result["runs"], result["machine"]
     accuracies = "; ".join(
-        f"seed {run['seed']} {_cell(run['estimates']['reward_model/accuracy'])} "
-        f"(ceiling {_cell(run['estimates']['reward_model/accuracy_ceiling'])})"
+        f"seed {run['seed']} {cell(run['estimates']['reward_model/accuracy'])} "
+        f"(ceiling {cell(run['estimates']['reward_model/accuracy_ceiling'])})"
         for run in runs
     )
     comparisons = ", ".join(str(run["comparisons"]) for run in runs)
@@ -119,9 +92,9 @@ def methods_table(result: dict[str, Any]) -> str:
     ]
     for method, title in TITLES.items():
         for run in result["runs"]:
-            cells = [_cell(run["methods"][method][column]) for column in columns]
+            cells = [cell(run["methods"][method][column]) for column in columns]
             lines.append(f"| {title} | {run['seed']} | {' | '.join(cells)} |")
-        means = [_cell(_mean(result, _of(method, column))) for column in columns[:-1]]
+        means = [cell(_mean(result, _of(method, column))) for column in columns[:-1]]
         lines.append(f"| **{title}** | **mean** | {' | '.join(means)} | |")
     return "\n".join(lines)
 
@@ -135,12 +108,12 @@ def against_table(result: dict[str, Any]) -> str:
     for method in _remedies():
         for run in result["runs"]:
             found = run["methods"][method]["against_single"]
-            cells = [_cell(found[c]) for c in ("final_gold", "gold_at_common_distance")]
+            cells = [cell(found[c]) for c in ("final_gold", "gold_at_common_distance")]
             distance = f"{found['common_distance']:.1f}"
             lines.append(f"| {TITLES[method]} | {run['seed']} | {' | '.join(cells)} | {distance} |")
         names = ("final_gold", "gold_at_common_distance")
         means = [_mean(result, _against(method, name)) for name in names]
-        lines.append(f"| **{TITLES[method]}** | **mean** | {' | '.join(map(_cell, means))} | |")
+        lines.append(f"| **{TITLES[method]}** | **mean** | {' | '.join(map(cell, means))} | |")
     return "\n".join(lines)
 
 
@@ -162,7 +135,7 @@ def reading(result: dict[str, Any]) -> str:
             lines.append(
                 f"- **{TITLES[method]} against the single model, {words}**: gold is higher in "
                 f"{_above(result, get)}, lower in {_below(result, get)}; "
-                f"mean of the seeds {_cell(_mean(result, get))}."
+                f"mean of the seeds {cell(_mean(result, get))}."
             )
     return "\n".join(lines)
 
@@ -199,7 +172,3 @@ def _mean(result: dict[str, Any], get: Get) -> dict[str, float]:
     """Mean over the seeds with Student's interval: the runs are the units."""
     found = mean_estimate([get(run)["value"] for run in result["runs"]])
     return {"value": found.value, "low": found.low, "high": found.high}
-
-
-def _cell(estimate: dict[str, float]) -> str:
-    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"

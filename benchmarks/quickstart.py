@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import describe
+from benchmarks.pages import cell
 from fairlead.report import report_json
 
 RESULTS = Path(__file__).parent / "results" / "quickstart.json"
@@ -53,14 +54,10 @@ def table(result: dict) -> str:
     ]
     for run in result["runs"]:
         names = ("gold_gain/dpo", "gold_gain/ppo", "gold_gain/best_of_n", *SHOWN)
-        cells = [_interval(run["estimates"][name]) for name in names]
+        cells = [cell(run["estimates"][name]) for name in names]
         head = [str(run["seed"]), f"{run['seconds']:.0f}", f"{run['peak_mib']:.0f}"]
         lines.append(f"| {' | '.join([*head, *cells])} |")
     return "\n".join(lines)
-
-
-def _interval(estimate: dict) -> str:
-    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
 
 
 def main() -> None:

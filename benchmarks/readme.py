@@ -4,10 +4,10 @@ python -m benchmarks.readme
 """
 
 import json
-import re
 from pathlib import Path
 
 from benchmarks import quickstart
+from benchmarks.pages import with_blocks
 from benchmarks.table import summary
 
 ROOT = Path(__file__).parents[1]
@@ -23,9 +23,12 @@ def filled(text: str) -> str:
         f"{runs['machine']['cpus']} CPUs: at most {slowest:.1f} minutes after set-up. Gains are in "
         "units of the world's true utility against SFT, paired by prompt, with 95 % intervals."
     )
-    text = _put(text, "quickstart", f"{first}\n\n{quickstart.table(runs)}")
-    text = _put(text, "compare", _comparison())
-    return _put(text, "bench", _bench())
+    blocks = {
+        "quickstart": f"{first}\n\n{quickstart.table(runs)}",
+        "compare": _comparison(),
+        "bench": _bench(),
+    }
+    return with_blocks(text, blocks)
 
 
 def _bench() -> str:
@@ -50,12 +53,6 @@ def _comparison() -> str:
     figure = "![Gain of each method against its distance](benchmarks/results/comparison.svg)"
     how = "Measured with `python -m benchmarks.compare`."
     return f"{how}\n\n{page.read_text().strip()}\n\n{figure}"
-
-
-def _put(text: str, name: str, content: str) -> str:
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
 
 
 if __name__ == "__main__":

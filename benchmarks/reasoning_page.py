@@ -1,14 +1,24 @@
 """Figures and tables of docs/reasoning.md, from the results alone."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from benchmarks.pages import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    cell,
+    drawing,
+    with_blocks,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "reasoning.md"
@@ -30,21 +40,9 @@ CHOICES = {
 }
 """Ways of choosing that are compared with each other, each with those before it."""
 SHOWN = {"any right": "any right (the most there is)", **CHOICES}
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
-"""Okabe and Ito's, which readers who see colours otherwise can tell apart, and a grey."""
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#555555")
 MARKERS = ("o", "s", "^", "D", "v", "P", "")
 DASHES = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)), (0, (6, 2)), (0, (2, 1)), ":")
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "reasoning",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-}
 
 Result = dict[str, Any]
 Run = dict[str, Any]
@@ -69,11 +67,7 @@ def filled(text: str, result: Result) -> str:
         "differences": differences_table(result),
         "reading": reading(result),
     }
-    for name, content in blocks.items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = pattern.sub(lambda _, c=f"{begin}\n{content}\n{end}": c, text)
-    return text
+    return with_blocks(text, blocks)
 
 
 def pooled(result: Result, get: Get) -> dict[str, float]:
@@ -90,7 +84,7 @@ def pooled(result: Result, get: Get) -> dict[str, float]:
 def setting(result: Result) -> str:
     """What was measured, on what, and for how long."""
     runs, machine = result["runs"], result["machine"]
-    start = _cell(pooled(result, _level("any right", 1)))
+    start = cell(pooled(result, _level("any right", 1)))
     minutes = sum(run["seconds"] for run in runs) / 60
     return (
         f"{len(runs)} seeds ({', '.join(str(run['seed']) for run in runs)}). One reply of the "
@@ -111,12 +105,12 @@ def learning_table(result: Result) -> str:
         for run in result["runs"]:
             gain, kl = (_estimate(f"evaluate/{name}/{method}")(run) for name in ("gold_gain", "kl"))
             work = run["curves"][method][-1]["token_passes"] / 1e6
-            cells = [_cell(gain), _cell(kl), f"{mean_reward(run, method):.3f}", f"{work:.2f}"]
+            cells = [cell(gain), cell(kl), f"{mean_reward(run, method):.3f}", f"{work:.2f}"]
             lines.append(f"| {title} | {run['seed']} | {' | '.join(cells)} |")
         gain = pooled(result, _estimate(f"evaluate/gold_gain/{method}"))
         kl = pooled(result, _estimate(f"evaluate/kl/{method}"))
         mean = np.mean([mean_reward(run, method) for run in result["runs"]])
-        lines.append(f"| **{title}** | **all** | {_cell(gain)} | {_cell(kl)} | {mean:.3f} | |")
+        lines.append(f"| **{title}** | **all** | {cell(gain)} | {cell(kl)} | {mean:.3f} | |")
     return "\n".join(lines)
 
 
@@ -147,7 +141,7 @@ def judges_table(result: Result) -> str:
     ]
     for title, name in rows.items():
         get = _estimate(name)
-        cells = [*(_cell(get(run)) for run in result["runs"]), _cell(pooled(result, get))]
+        cells = [*(cell(get(run)) for run in result["runs"]), cell(pooled(result, get))]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -161,7 +155,7 @@ def choices_table(result: Result) -> str:
     ]
     names = result["runs"][0]["choices"]["levels"]
     for name in sorted(names, key=list(SHOWN).index):
-        cells = [_cell(pooled(result, _level(name, n))) for n in sizes]
+        cells = [cell(pooled(result, _level(name, n))) for n in sizes]
         lines.append(f"| {SHOWN[name]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -175,7 +169,7 @@ def differences_table(result: Result) -> str:
     ]
     for name in _differences(result):
         first, _, second = name.partition(" over ")
-        cells = [_cell(pooled(result, _gain(name, n)), digits=3) for n in sizes]
+        cells = [cell(pooled(result, _gain(name, n)), digits=3) for n in sizes]
         lines.append(f"| {CHOICES[first]} less {CHOICES[second]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -186,7 +180,7 @@ def reading(result: Result) -> str:
     for method, title in LEARNERS.items():
         get = _estimate(f"evaluate/gold_gain/{method}")
         lines.append(
-            f"- **{title}**: held-out accuracy rises by {_cell(pooled(result, get))}; the whole "
+            f"- **{title}**: held-out accuracy rises by {cell(pooled(result, get))}; the whole "
             f"interval is above 0 in {_seeds(result, get)}."
         )
     for name in _differences(result):
@@ -240,16 +234,9 @@ def _gain(name: str, n: int) -> Get:
     return lambda run: run["choices"]["gains"][name][str(n)]
 
 
-def _cell(estimate: dict[str, float], *, digits: int = 2) -> str:
-    value, low, high = (f"{estimate[k]:.{digits}f}" for k in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
 def _save(file: Path, draw: Callable[[Figure, Result], None], result: Result) -> None:
-    with matplotlib.rc_context(_STYLE):
-        canvas = Figure(figsize=(6.4, 4.2), layout="constrained", facecolor="white")
+    with drawing(file, result, size=(6.4, 4.2), salt="reasoning") as canvas:
         draw(canvas, result)
-        canvas.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def _draw_curves(canvas: Figure, result: Result) -> None:

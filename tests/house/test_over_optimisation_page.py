@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 from benchmarks.over_optimisation import RESULTS, Point, against, gold_at, peak_and_fall
-from benchmarks.over_optimisation_page import FIGURE, PAGE, digest, filled
+from benchmarks.over_optimisation_page import FIGURE, PAGE, filled
+from benchmarks.pages import digest
 
 
 def point(step: int, gold: list[float], kl: float) -> Point:

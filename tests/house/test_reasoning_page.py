@@ -3,13 +3,22 @@
 import json
 
 import pytest
+from benchmarks.pages import digest
 from benchmarks.reasoning import RESULTS, curve
-from benchmarks.reasoning_page import PAGE, filled, pooled, smoothed
+from benchmarks.reasoning_page import FIGURES, PAGE, filled, pooled, smoothed
 
 
 def test_page_shows_the_committed_results():
     text = PAGE.read_text()
     assert filled(text, json.loads(RESULTS.read_text())) == text, (
+        "run `python -m benchmarks.reasoning --page`"
+    )
+
+
+@pytest.mark.parametrize("name", ["curves", "choices"])
+def test_figures_were_drawn_from_the_committed_results(name: str):
+    figure = (FIGURES / f"reasoning-{name}.svg").read_text()
+    assert digest(json.loads(RESULTS.read_text())) in figure, (
         "run `python -m benchmarks.reasoning --page`"
     )
 
