@@ -42,7 +42,7 @@ def test_optional_packages_are_those_of_the_extras():
 
 def test_each_fault_has_a_remedy():
     old = Gpu(name="Old", memory_gib=8, bfloat16=False)
-    found = room._warnings(cpus=2, threads=64, memory_gib=1.0, gpus=(old,))
+    found = room._warnings(cpus=2, threads=64, memory_gib=1.0, gpus=(old,), load=0.0)
     assert [(w.what, w.remedy) for w in found] == [
         ("torch computes with 64 threads on 2 cores", "set OMP_NUM_THREADS=2"),
         ("only 1.0 GiB of memory", "give the machine or container 4 GiB or more"),
@@ -52,7 +52,7 @@ def test_each_fault_has_a_remedy():
 
 def test_healthy_machine_has_no_warning():
     new = Gpu(name="New", memory_gib=80, bfloat16=True)
-    assert room._warnings(cpus=8, threads=8, memory_gib=64.0, gpus=(new,)) == []
+    assert room._warnings(cpus=8, threads=8, memory_gib=64.0, gpus=(new,), load=0.0) == []
 
 
 @pytest.mark.parametrize(("load", "threads"), [(1.2, 1), (7.9, 1), (0.3, 2)])

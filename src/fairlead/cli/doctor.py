@@ -176,7 +176,7 @@ def _allocator_hints(cuda: bool) -> list[str]:
 
 
 def _warnings(
-    *, cpus: int, threads: int, memory_gib: float, gpus: tuple[Gpu, ...], load: float = 0.0
+    *, cpus: int, threads: int, memory_gib: float, gpus: tuple[Gpu, ...], load: float
 ) -> list[Warning]:
     found: list[Warning] = []
     if sys.flags.optimize:
