@@ -3,16 +3,19 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_policies import PROMPTS, SYMBOLS, gpt2, huggingface_greedy, letters, llama, padded, qwen3
-from transformers import (
-    BloomConfig,
-    BloomForCausalLM,
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    Mamba2Config,
-    Mamba2ForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
+from tiny_policies import (
+    PROMPTS,
+    SYMBOLS,
+    bloom,
+    gemma2,
+    gpt2,
+    huggingface_greedy,
+    letters,
+    llama,
+    mamba2,
+    mistral,
+    padded,
+    qwen3,
 )
 
 from fairlead.core.errors import ConfigError
@@ -108,61 +111,9 @@ def test_equal_lengths_need_no_mask_and_no_row_moves() -> None:
     assert [wave.rows for wave in fast.cache.waves] == [1]
 
 
-def bloom() -> BloomForCausalLM:
-    """Positions only through attention biases; takes no position ids."""
-    return BloomForCausalLM(
-        BloomConfig(
-            vocab_size=len(SYMBOLS),
-            hidden_size=32,
-            n_layer=2,
-            n_head=4,
-            initializer_range=0.25,
-            eos_token_id=0,
-        )
-    )
-
-
-def gemma2() -> Gemma2ForCausalLM:
-    """Capped attention, capped logits, and a sliding window of 8 in one of two layers."""
-    return Gemma2ForCausalLM(
-        Gemma2Config(
-            vocab_size=len(SYMBOLS),
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=8,
-            sliding_window=8,
-            final_logit_softcapping=3.0,
-            initializer_range=0.25,
-            eos_token_id=0,
-            attn_implementation="eager",
-        )
-    )
-
-
-def mamba2() -> Mamba2ForCausalLM:
-    """No attention at all."""
-    return Mamba2ForCausalLM(
-        Mamba2Config(
-            vocab_size=len(SYMBOLS),
-            hidden_size=32,
-            state_size=8,
-            num_hidden_layers=2,
-            num_heads=8,
-            head_dim=8,
-            n_groups=1,
-            chunk_size=8,
-            eos_token_id=0,
-        )
-    )
-
-
 @pytest.mark.filterwarnings("ignore:.*runs padded")
 @pytest.mark.parametrize("make", [bloom, gemma2, mamba2])
 def test_models_that_cannot_pack_sample_all_the_same(make: Callable[[], Any]) -> None:
-    torch.manual_seed(2)
     policy = Policy(make(), letters())
     assert not policy.trunk.packs
     engine = LocalEngine(policy)
@@ -172,9 +123,7 @@ def test_models_that_cannot_pack_sample_all_the_same(make: Callable[[], Any]) ->
 
 
 def test_a_window_bounds_packed_sequences() -> None:
-    config = MistralConfig(**llama(sliding_window=24).config.to_dict() | {"model_type": "mistral"})
-    torch.manual_seed(0)
-    policy = Policy(MistralForCausalLM(config), letters())
+    policy = Policy(mistral(sliding_window=24), letters())
     assert policy.trunk.packs
     engine = LocalEngine(policy)
     greedy = Sampling(max_new_tokens=20, temperature=0)

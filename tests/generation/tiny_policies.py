@@ -8,10 +8,18 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    Mamba2Config,
+    Mamba2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -22,6 +30,24 @@ from fairlead.models.policy import Policy
 SYMBOLS = ["$", "^", *string.ascii_lowercase, " ", ".", ",", "\n"]
 EOS, BOS = 0, 1
 CONTEXT = 96
+
+SIZES: dict[str, Any] = {
+    "vocab_size": len(SYMBOLS),
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "eos_token_id": EOS,
+    "bos_token_id": BOS,
+}
+UNEVEN: dict[str, Any] = {"initializer_range": 0.25}
+"""Weights large enough for distributions to be uneven."""
+LLAMA_LIKE: dict[str, Any] = {
+    **SIZES,
+    **UNEVEN,
+    "intermediate_size": 48,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": CONTEXT,
+}
 
 PROMPTS = ((1, 5, 9, 4), (1, 7), (1, 3, 3, 8, 20, 11, 6, 2, 17), (1, 12, 13, 14))
 
@@ -36,54 +62,62 @@ def letters() -> PreTrainedTokenizerFast:
 
 
 def llama(**changes: Any) -> LlamaForCausalLM:
-    """Two layers, grouped heads; weights large enough for its distributions to be uneven."""
+    """Grouped heads."""
     torch.manual_seed(0)
-    settings: dict[str, Any] = {
-        "vocab_size": len(SYMBOLS),
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": CONTEXT,
-        "initializer_range": 0.25,
-        "eos_token_id": EOS,
-        "bos_token_id": BOS,
-    }
-    return LlamaForCausalLM(LlamaConfig(**settings | changes))
+    return LlamaForCausalLM(LlamaConfig(**LLAMA_LIKE | changes))
 
 
-def gpt2() -> GPT2LMHeadModel:
-    """Learned absolute positions."""
+def mistral(*, sliding_window: int) -> MistralForCausalLM:
+    """A window in every layer."""
     torch.manual_seed(0)
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=len(SYMBOLS),
-            n_positions=CONTEXT,
-            n_embd=32,
-            n_layer=2,
-            n_head=4,
-            initializer_range=0.25,
-            eos_token_id=EOS,
-            bos_token_id=BOS,
-        )
-    )
+    return MistralForCausalLM(MistralConfig(**LLAMA_LIKE, sliding_window=sliding_window))
 
 
 def qwen3() -> Qwen3ForCausalLM:
     """Norms on queries and keys; heads wider than their share; tied head."""
     torch.manual_seed(0)
-    return Qwen3ForCausalLM(
-        Qwen3Config(
+    return Qwen3ForCausalLM(Qwen3Config(**LLAMA_LIKE, head_dim=16, tie_word_embeddings=True))
+
+
+def gemma2() -> Gemma2ForCausalLM:
+    """Capped attention, capped logits, and a sliding window of 8 in one of two layers."""
+    torch.manual_seed(2)
+    return Gemma2ForCausalLM(
+        Gemma2Config(
+            **LLAMA_LIKE,
+            head_dim=8,
+            sliding_window=8,
+            final_logit_softcapping=3.0,
+            attn_implementation="eager",
+        )
+    )
+
+
+def gpt2() -> GPT2LMHeadModel:
+    """Learned absolute positions."""
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(**SIZES, **UNEVEN, n_positions=CONTEXT))
+
+
+def bloom() -> BloomForCausalLM:
+    """Positions only through attention biases; takes no position ids."""
+    torch.manual_seed(2)
+    return BloomForCausalLM(BloomConfig(**SIZES, **UNEVEN))
+
+
+def mamba2() -> Mamba2ForCausalLM:
+    """No attention at all."""
+    torch.manual_seed(2)
+    return Mamba2ForCausalLM(
+        Mamba2Config(
             vocab_size=len(SYMBOLS),
             hidden_size=32,
-            intermediate_size=48,
+            state_size=8,
             num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=16,
-            initializer_range=0.25,
-            tie_word_embeddings=True,
+            num_heads=8,
+            head_dim=8,
+            n_groups=1,
+            chunk_size=8,
             eos_token_id=EOS,
         )
     )
