@@ -82,7 +82,7 @@ def test_weights_lower_and_never_delete():
     weights = found.weights()
     assert set(weights) >= set(crowd.planted_names()) and max(weights.values()) < 1
     right = [
-        np.mean([label == crowd.truth[int(name[1:])] for label, name in zip(a.label, a.items)])  # noqa: B905
+        np.mean(a.label == [crowd.truth[int(name[1:])] for name in a.items])
         for a in (majority(table), majority(table, weights))
     ]
     assert right[1] > right[0]

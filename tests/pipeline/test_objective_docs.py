@@ -41,7 +41,7 @@ def test_every_setting_of_an_objective_is_in_its_table_with_its_default(kind: st
 def test_rollout_defaults_of_a_method_are_shown():
     (dapo,) = [m for m in methods() if m.kind == "dapo"]
     (shown,) = re.findall(r"Its own `rollouts` settings: `(.*)`", section(dapo))
-    assert yaml.safe_load(shown) == getattr(OBJECTIVES["dapo"], "rollouts")  # noqa: B009
+    assert yaml.safe_load(shown) == OBJECTIVES["dapo"].rollouts
 
 
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.kind)

@@ -278,7 +278,7 @@ def read_table(
     """
     named = {"item": item, "annotator": annotator, "label": label}
     named |= {key: name for key, name in columns.items() if name is not None}
-    values: dict[str, list[Any]] = {key: [] for key in named}
+    values: dict[str, Any] = {key: [] for key in named}
     malformed = 0
     seen: dict[str, None] = {}
     for row in _rows(path):
@@ -297,7 +297,7 @@ def read_table(
             remedy="name the columns with --item, --annotator, --label and --gold",
         )
     gone = {"malformed": malformed} if malformed else {}
-    return table_of(order=order, left_out=gone, **values)  # type: ignore[arg-type]
+    return table_of(order=order, left_out=gone, **values)
 
 
 def text(value: Any) -> str:

@@ -97,9 +97,10 @@ def sigmoid_centred(
 def log_sigmoid_centred(
     scores: Float[Tensor, " reply"], references: Float[Tensor, "reply reference"]
 ) -> Float[Tensor, " reply"]:
-    """Log of the sigmoid of the centred score: bounded above by 0. Wang et al. 2024,
-    arXiv:2402.00742.
-    """  # noqa: D205
+    """Log of the sigmoid of the centred score: bounded above by 0.
+
+    Wang et al. 2024, arXiv:2402.00742.
+    """
     return torch.nn.functional.logsigmoid(centred(scores, references))
 
 

@@ -144,9 +144,11 @@ class EnsembleHead(nn.Linear, Head):
 
 
 class Ensemble(HeadSettings):
-    """Several scalar heads on one trunk, each fitted by itself (Coste et al. 2023,
-    arXiv:2310.02743, for ensembles; members that share a trunk also share its errors).
-    """  # noqa: D205
+    """Several scalar heads on one trunk, each fitted by itself.
+
+    Coste et al. 2023, arXiv:2310.02743, for ensembles; members that share a trunk also share its
+    errors.
+    """
 
     kind: Literal["ensemble"] = "ensemble"
     members: PositiveInt = 5
@@ -212,9 +214,10 @@ class QualityLengthHead(Head):
 
 
 class QualityLength(HeadSettings):
-    """A score for quality beside one for length, which is thrown away after training (ODIN: Chen
-    et al. 2024, arXiv:2402.07319).
-    """  # noqa: D205
+    """A score for quality beside one for length, which is thrown away after training.
+
+    ODIN: Chen et al. 2024, arXiv:2402.07319.
+    """
 
     kind: Literal["quality_length"] = "quality_length"
 
@@ -243,9 +246,11 @@ class DimensionsHead(Head):
 
 
 class Dimensions(HeadSettings):
-    """One score per named dimension, and their gated sum (ArmoRM: Wang et al. 2024,
-    arXiv:2406.12845; one linear layer gates here, and all is trained at once).
-    """  # noqa: D205
+    """One score per named dimension, and their gated sum.
+
+    ArmoRM: Wang et al. 2024, arXiv:2406.12845; one linear layer gates here, and all is trained at
+    once.
+    """
 
     kind: Literal["dimensions"] = "dimensions"
     names: tuple[str, ...] = Field(default=("quality",), min_length=1)
@@ -285,9 +290,10 @@ class PreferenceHead(Head):
 
 
 class Preference(HeadSettings):
-    """An embedding of each reply in which preferences may go in circles (GPM: Zhang et al. 2024,
-    arXiv:2410.02197). It has no score of its own: only pairs of replies do.
-    """  # noqa: D205
+    """An embedding of each reply in which preferences may go in circles.
+
+    It has no score of its own: only pairs of replies do. GPM: Zhang et al. 2024, arXiv:2410.02197.
+    """
 
     kind: Literal["preference"] = "preference"
     subspaces: PositiveInt = 3
@@ -320,9 +326,10 @@ class StepsHead(nn.Linear, Head):
 
 
 class Steps(HeadSettings):
-    """Log-odds after each step that the solution is right so far (Lightman et al. 2023,
-    arXiv:2305.20050).
-    """  # noqa: D205
+    """Log-odds after each step that the solution is right so far.
+
+    Lightman et al. 2023, arXiv:2305.20050.
+    """
 
     kind: Literal["steps"] = "steps"
 

@@ -1,6 +1,8 @@
-"""Bradley-Terry reward model. Christiano et al. 2017, arXiv:1706.03741, eq. 1; rankings as one
-batch element: Ouyang et al. 2022, arXiv:2203.02155, eq. 1.
-"""  # noqa: D205
+"""Bradley-Terry reward model.
+
+Christiano et al. 2017, arXiv:1706.03741, eq. 1; rankings as one batch element: Ouyang et al. 2022,
+arXiv:2203.02155, eq. 1.
+"""
 
 from typing import ClassVar, Literal
 

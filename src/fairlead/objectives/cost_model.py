@@ -1,6 +1,7 @@
-"""Cost model: a score for harm whose zero is the border of safety. Dai et al. 2023 (Safe RLHF),
-arXiv:2310.12773, eq. 6.
-"""  # noqa: D205
+"""Cost model: a score for harm whose zero is the border of safety.
+
+Dai et al. 2023 (Safe RLHF), arXiv:2310.12773, eq. 6.
+"""
 
 from typing import ClassVar, Literal
 

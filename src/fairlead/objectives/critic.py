@@ -1,6 +1,7 @@
-"""The value loss that objectives with a critic share. Schulman et al. 2017, arXiv:1707.06347,
-eq. 9, clipped as in Ziegler et al. 2019, arXiv:1909.08593.
-"""  # noqa: D205
+"""The value loss that objectives with a critic share.
+
+Schulman et al. 2017, arXiv:1707.06347, eq. 9, clipped as in Ziegler et al. 2019, arXiv:1909.08593.
+"""
 
 import torch
 from jaxtyping import Float

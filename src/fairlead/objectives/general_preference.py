@@ -1,6 +1,7 @@
-"""General preference model: preferences that may go in circles. Zhang et al. 2024,
-arXiv:2410.02197.
-"""  # noqa: D205
+"""General preference model: preferences that may go in circles.
+
+Zhang et al. 2024, arXiv:2410.02197.
+"""
 
 from typing import ClassVar, Literal
 

@@ -1,6 +1,8 @@
-"""Hinge loss on log-ratios to a reference: SLiC-HF's calibration (Zhao et al. 2023,
-arXiv:2305.10425), normalised by the reference as in Liu et al. 2023, arXiv:2309.06657.
-"""  # noqa: D205
+"""Hinge loss on log-ratios to a reference.
+
+SLiC-HF's calibration (Zhao et al. 2023, arXiv:2305.10425), normalised by the reference as in Liu et
+al. 2023, arXiv:2309.06657.
+"""
 
 from typing import ClassVar, Literal
 

@@ -1,6 +1,7 @@
-"""Identity Preference Optimization, on summed log-probabilities as its paper has it. Azar et al.
-2023, arXiv:2310.12036, eq. 17.
-"""  # noqa: D205
+"""Identity Preference Optimization, on summed log-probabilities as its paper has it.
+
+Azar et al. 2023, arXiv:2310.12036, eq. 17.
+"""
 
 from typing import ClassVar, Literal
 

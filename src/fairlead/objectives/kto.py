@@ -1,6 +1,7 @@
-"""Kahneman-Tversky Optimization: replies judged one by one. Ethayarajh et al. 2024,
-arXiv:2402.01306, eq. 8.
-"""  # noqa: D205
+"""Kahneman-Tversky Optimization: replies judged one by one.
+
+Ethayarajh et al. 2024, arXiv:2402.01306, eq. 8.
+"""
 
 from typing import ClassVar, Literal
 

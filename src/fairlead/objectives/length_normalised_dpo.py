@@ -1,6 +1,7 @@
-"""DPO on log-ratios per token: long replies weigh no more than short ones. Lambert et al. 2024
-(Tulu 3), arXiv:2411.15124, eq. 6.
-"""  # noqa: D205
+"""DPO on log-ratios per token: long replies weigh no more than short ones.
+
+Lambert et al. 2024 (Tulu 3), arXiv:2411.15124, eq. 6.
+"""
 
 from typing import ClassVar, Literal
 

@@ -1,6 +1,7 @@
-"""IPO on log-ratios per token, the form that most implementations have. On Azar et al. 2023,
-arXiv:2310.12036; the mean over tokens as in TRL's `ipo` loss.
-"""  # noqa: D205
+"""IPO on log-ratios per token, the form that most implementations have.
+
+On Azar et al. 2023, arXiv:2310.12036; the mean over tokens as in TRL's `ipo` loss.
+"""
 
 from typing import ClassVar, Literal
 

@@ -1,6 +1,7 @@
-"""Multi-objective reward model: named dimensions, weighed by the prompt. After Wang et al. 2024
-(ArmoRM), arXiv:2406.12845.
-"""  # noqa: D205
+"""Multi-objective reward model: named dimensions, weighed by the prompt.
+
+After Wang et al. 2024 (ArmoRM), arXiv:2406.12845.
+"""
 
 from typing import ClassVar, Literal
 

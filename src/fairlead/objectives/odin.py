@@ -1,6 +1,7 @@
-"""ODIN: length is learned by a head of its own, which is then thrown away. Chen et al. 2024,
-arXiv:2402.07319.
-"""  # noqa: D205
+"""ODIN: length is learned by a head of its own, which is then thrown away.
+
+Chen et al. 2024, arXiv:2402.07319.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

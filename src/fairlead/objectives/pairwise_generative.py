@@ -1,6 +1,7 @@
-"""Generative comparison: a policy that is shown two replies and names the better one. Mahan et
-al. 2024 (Generative Reward Models), arXiv:2410.12832; Zhang et al. 2024, arXiv:2408.15240.
-"""  # noqa: D205
+"""Generative comparison: a policy that is shown two replies and names the better one.
+
+Mahan et al. 2024 (Generative Reward Models), arXiv:2410.12832; Zhang et al. 2024, arXiv:2408.15240.
+"""
 
 from typing import ClassVar, Literal
 

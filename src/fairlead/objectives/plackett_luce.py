@@ -1,6 +1,7 @@
-"""Plackett-Luce reward model: the likelihood of whole rankings. Plackett 1975; for language
-models Song et al. 2023 (PRO), arXiv:2306.17492, eq. 6.
-"""  # noqa: D205
+"""Plackett-Luce reward model: the likelihood of whole rankings.
+
+Plackett 1975; for language models Song et al. 2023 (PRO), arXiv:2306.17492, eq. 6.
+"""
 
 from typing import ClassVar, Literal
 

@@ -1,6 +1,8 @@
-"""Process reward model: every step judged by itself. Lightman et al. 2023, arXiv:2305.20050;
-labels from rollouts: Wang et al. 2023 (Math-Shepherd), arXiv:2312.08935.
-"""  # noqa: D205
+"""Process reward model: every step judged by itself.
+
+Lightman et al. 2023, arXiv:2305.20050; labels from rollouts: Wang et al. 2023 (Math-Shepherd),
+arXiv:2312.08935.
+"""
 
 from typing import ClassVar, Literal
 

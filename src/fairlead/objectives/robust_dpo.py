@@ -1,6 +1,7 @@
-"""Robust DPO: unbiased under labels flipped at a known rate. Chowdhury et al. 2024,
-arXiv:2403.00409.
-"""  # noqa: D205
+"""Robust DPO: unbiased under labels flipped at a known rate.
+
+Chowdhury et al. 2024, arXiv:2403.00409.
+"""
 
 from typing import ClassVar, Literal
 

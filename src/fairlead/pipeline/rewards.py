@@ -169,9 +169,10 @@ class ProcessSpec(TrainedReward):
 
 
 class GeneralPreferenceSpec(TrainedReward):
-    """Preference to the other replies to a prompt, which may go in circles. Zhang et al. 2024,
-    arXiv:2410.02197.
-    """  # noqa: D205
+    """Preference to the other replies to a prompt, which may go in circles.
+
+    Zhang et al. 2024, arXiv:2410.02197.
+    """
 
     kind: Literal["general_preference"] = "general_preference"  # pyright: ignore[reportIncompatibleVariableOverride]
     temperature: PositiveFloat = 0.1
@@ -184,9 +185,10 @@ class GeneralPreferenceSpec(TrainedReward):
 
 
 class GPRLSpec(GeneralPreferenceSpec):
-    """Advantages from a general preference model, each plane normalised by itself; for
-    `credit: {kind: as_scored}`. Umer et al. 2026, arXiv:2605.18721.
-    """  # noqa: D205
+    """Advantages from a general preference model, each plane normalised by itself.
+
+    For `credit: {kind: as_scored}`. Umer et al. 2026, arXiv:2605.18721.
+    """
 
     kind: Literal["gprl"] = "gprl"  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -198,9 +200,10 @@ class GPRLSpec(GeneralPreferenceSpec):
 
 
 class PairwiseGenerativeSpec(RewardSpec):
-    """A policy that was trained to say which of two replies is better. Mahan et al. 2024,
-    arXiv:2410.12832.
-    """  # noqa: D205
+    """A policy that was trained to say which of two replies is better.
+
+    Mahan et al. 2024, arXiv:2410.12832.
+    """
 
     kind: Literal["pairwise_generative"] = "pairwise_generative"
     path: str
@@ -256,9 +259,11 @@ class AttributeReward(RewardSpec):
 
 
 class JudgeSpec(RewardSpec):
-    """A judge who writes verdicts; here a scripted one with known faults. Any other judge enters
-    from Python, as `JudgeReward(judge)`. Lee et al. 2023, arXiv:2309.00267, section 2.2.2.
-    """  # noqa: D205
+    """A judge who writes verdicts; here a scripted one with known faults.
+
+    Any other judge enters from Python, as `JudgeReward(judge)`. Lee et al. 2023, arXiv:2309.00267,
+    section 2.2.2.
+    """
 
     kind: Literal["judge"] = "judge"
     world: Literal["assistant", "arithmetic"] = "assistant"
@@ -340,9 +345,10 @@ class _Wrapping(RewardSpec):
 
 
 class ParSpec(_Wrapping):
-    """Preference as reward: how surely a reply beats the reference's. Fu et al. 2025,
-    arXiv:2502.18770.
-    """  # noqa: D205
+    """Preference as reward: how surely a reply beats the reference's.
+
+    Fu et al. 2025, arXiv:2502.18770.
+    """
 
     kind: Literal["par"] = "par"
     references_per_prompt: PositiveInt = 4

@@ -84,8 +84,10 @@ class Referee:
 
 @dataclass(frozen=True)
 class ChallengerReward:
-    """Worth of a challenger's text: that it is a task, and how near the solver's success comes
-    to the target."""  # noqa: D209, D205
+    """Worth of a challenger's text: that it is a task, and one of the right difficulty.
+
+    The nearer the solver's success comes to the target, the better.
+    """
 
     referee: Referee
     name: str = "challenger"

@@ -35,9 +35,10 @@ def prompt_groups(replies: Sequence[Reply]) -> Int[Tensor, " reply"]:
 
 @dataclass(frozen=True)
 class GeneralPreferenceReward:
-    """How surely a reply is preferred to the other replies to its prompt (GPM: Zhang et al. 2024,
-    arXiv:2410.02197), or the advantages that follow (GPRL: Umer et al. 2026, arXiv:2605.18721).
-    """  # noqa: D205
+    """How surely a reply is preferred to the others to its prompt, or the advantages of that.
+
+    GPM: Zhang et al. 2024, arXiv:2410.02197; advantages: GPRL, Umer et al. 2026, arXiv:2605.18721.
+    """
 
     model: RewardModel
     tokenizer: PreTrainedTokenizerBase

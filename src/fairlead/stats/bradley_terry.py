@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
 
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate
@@ -33,7 +33,7 @@ class Davidson:
     """Log of Davidson's tie parameter; None where no comparison tied."""
     converged: bool
     steps: int
-    _factor: object
+    _factor: SuperLU
     _n: int
 
     def difference(self, first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:
@@ -52,7 +52,7 @@ class Davidson:
             contrast = np.zeros((self._n, len(columns)))
             np.add.at(contrast, (a[part], columns), 1.0)
             np.add.at(contrast, (b[part], columns), -1.0)
-            variances[part] = (contrast * self._factor.solve(contrast)).sum(axis=0)  # type: ignore[attr-defined]
+            variances[part] = (contrast * self._factor.solve(contrast)).sum(axis=0)
         return self.strengths[a] - self.strengths[b], np.sqrt(np.maximum(variances, 0))
 
     def win(self, first: ArrayLike, second: ArrayLike) -> Floats:
@@ -71,13 +71,13 @@ def davidson(
     prior_sd: float = 1.0,
     intercept_sd: float = 1.0,
 ) -> Davidson:
-    """Bradley-Terry with ties (Davidson 1970) and an intercept for the left (Davidson and Beaver 1977).
+    """Bradley-Terry with ties and an intercept for the left.
 
     With d = strength of left - strength of right + intercept, the weights of "left wins", "right
     wins" and "tie" are exp(d/2), exp(-d/2) and nu. Strengths have a normal prior, so a player who
     never wins or is connected to nobody still has a finite strength. The intercept is told from the
     strengths because players are shown on both sides. Without ties nu stays out (plain
-    Bradley-Terry).
+    Bradley-Terry). Davidson 1970; the intercept: Davidson and Beaver 1977.
 
     Args:
         left: [comparison] player shown on the left, from 0.
@@ -90,7 +90,7 @@ def davidson(
 
     Raises:
         DataError: no comparison, or numbers out of range.
-    """  # noqa: E501
+    """
     a, b = np.asarray(left, dtype=np.int64), np.asarray(right, dtype=np.int64)
     result = np.asarray(outcome, dtype=np.float64)
     counted = np.ones(len(a)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -122,7 +122,7 @@ class _Model:
     prior_sd: float
     intercept_sd: float
 
-    def fit(self) -> tuple[Floats, object, int, bool]:
+    def fit(self) -> tuple[Floats, SuperLU, int, bool]:
         """Newton's method with halved steps; the negative log posterior is convex."""
         size = self.players + 1 + self.ties
         precision = np.full(size, self.prior_sd**-2)
@@ -190,10 +190,10 @@ class _Model:
         return slope, curve.tocsr()
 
 
-def _normal(x: Floats, factor: object, which: int, n: int, name: str) -> Estimate:
+def _normal(x: Floats, factor: SuperLU, which: int, n: int, name: str) -> Estimate:
     unit = np.zeros(len(x))
     unit[which] = 1.0
-    error = float(np.sqrt(factor.solve(unit)[which]))  # type: ignore[attr-defined]
+    error = float(np.sqrt(factor.solve(unit)[which]))
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
     value = float(x[which])
     method = f"{name}: mode of the posterior, Laplace interval"

@@ -1,6 +1,8 @@
-"""Votes of samples on their answer: plain (self-consistency, Wang et al. 2022, arXiv:2203.11171) or
-weighted by a score (Li et al. 2022, arXiv:2206.02336).
-"""  # noqa: D205
+"""Votes of samples on their answer, plain or weighted by a score.
+
+Plain: self-consistency, Wang et al. 2022, arXiv:2203.11171. Weighted: Li et al. 2022,
+arXiv:2206.02336.
+"""
 
 from collections.abc import Sequence
 

@@ -43,7 +43,7 @@ class Logger:
     def __init__(self, run_dir: Path, title: str, steps: int | None, done: int) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
         self.title = title
-        self.file = open(run_dir / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        self.file = open(run_dir / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115 - see `__exit__`
         self.board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=done or None)
         self.console = Console(file=sys.stderr)
         self.live = self.console.is_terminal

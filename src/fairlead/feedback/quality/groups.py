@@ -1,6 +1,7 @@
 """Whose preferences are these: what each group of people said, and where groups differ."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,9 +213,9 @@ def _divided(
                 continue
             k_a, k_b = counts[a, i, label], counts[b, i, label]
             # The label was chosen as the most dividing one; the test pays for all that could be.
-            exact = float(stats.fisher_exact([[k_a, n_a - k_a], [k_b, n_b - k_b]]).pvalue)  # type: ignore[attr-defined]
+            exact: Any = stats.fisher_exact([[k_a, n_a - k_a], [k_b, n_b - k_b]])
             used = np.count_nonzero(counts[a, i] + counts[b, i])
-            p_values.append(min(1.0, exact * max(used - 1, 1)))
+            p_values.append(min(1.0, float(exact.pvalue) * max(used - 1, 1)))
             cases.append((a, b, int(i), int(label)))
     adjusted = benjamini_hochberg(p_values)
     found = [

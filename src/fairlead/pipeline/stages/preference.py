@@ -38,7 +38,7 @@ OFFLINE = tuple(objective for objective in OBJECTIVES.values() if _is_offline(ob
 """Objectives on comparisons, or on replies judged one by one."""
 
 AnyPreference = Annotated[
-    Union[OFFLINE],  # pyright: ignore  # noqa: UP007
+    Union[OFFLINE],  # pyright: ignore  # noqa: UP007 - of a tuple made at run time
     Field(discriminator="kind"),
 ]
 

@@ -42,7 +42,10 @@ from fairlead.training.source import DatasetSource
 FITTED = tuple(objective for objective in OBJECTIVES.values() if hasattr(objective, "head"))
 """Objectives that fit a reward model."""
 
-AnyFit = Annotated[Union[FITTED], Field(discriminator="kind")]  # pyright: ignore  # noqa: UP007
+AnyFit = Annotated[
+    Union[FITTED],  # pyright: ignore  # noqa: UP007 - of a tuple made at run time
+    Field(discriminator="kind"),
+]
 
 
 class RewardStage(Stage):

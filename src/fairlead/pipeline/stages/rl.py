@@ -42,7 +42,10 @@ def _is_online(objective: type[Objective]) -> bool:
 ONLINE = tuple(objective for objective in OBJECTIVES.values() if _is_online(objective))
 """Objectives that can learn from replies sampled while training."""
 
-AnyOnline = Annotated[Union[ONLINE], Field(discriminator="kind")]  # pyright: ignore  # noqa: UP007
+AnyOnline = Annotated[
+    Union[ONLINE],  # pyright: ignore  # noqa: UP007 - of a tuple made at run time
+    Field(discriminator="kind"),
+]
 
 
 class RLStage(Stage):
