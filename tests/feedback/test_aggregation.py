@@ -69,7 +69,7 @@ def test_models_of_people_beat_the_majority_where_people_differ():
     truth_rng = Seed(4).numpy()
     truth = truth_rng.integers(2, size=400)
     right = {
-        method.__name__: np.mean(
+        method.name: np.mean(
             [table.labels.names[x] == "ab"[truth[int(n[1:])]]
              for x, n in zip(method(table).label, table.items.names, strict=True)]
         )

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +23,8 @@ from fairlead.core.errors import ConfigError, DataError
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Columns = dict[str, list[Any]]
+"""Plain values by name of the column, one per answer."""
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 """Files that are read here; JSON Lines, JSON and Parquet are read as any other data."""
@@ -181,75 +184,30 @@ def table_of(
         DataError: columns differ in length, no row is usable, an item has two golds or
             clusters, an annotator two groups, or a label is missing from `order`.
     """
-    columns = {"annotator": annotator, "label": label, "gold": gold, "left": left}
+    columns = {"item": item, "annotator": annotator, "label": label, "gold": gold, "left": left}
     columns |= {"longer": longer, "suggestion": suggestion, "seconds": seconds, "words": words}
     columns |= {"when": when, "group": group, "cluster": cluster}
-    for name, column in columns.items():
-        if column is not None and len(column) != len(item):
-            raise DataError(
-                "columns differ in length",
-                where=name,
-                expected=str(len(item)),
-                got=str(len(column)),
-            )
-    gone = dict(left_out or {})
-    keep: list[int] = []
-    for row, key in enumerate(zip(item, annotator, label, strict=True)):
-        missing = [n for n, v in zip(("item", "annotator", "label"), key, strict=True) if _none(v)]
-        if missing:
-            reason = f"without {missing[0]}"
-            gone[reason] = gone.get(reason, 0) + 1
-        else:
-            keep.append(row)
-    if not keep:
-        raise DataError(
-            "no usable row",
-            expected="rows with an item, an annotator and a label",
-            got=", ".join(f"{n} rows {why}" for why, n in gone.items()) or "no rows",
-            remedy="check the names of the columns",
-        )
-
-    def kept(column: Sequence[Any] | None) -> list[Any] | None:
-        return None if column is None else [column[row] for row in keep]
-
-    items, people = _encoded(kept(item) or []), _encoded(kept(annotator) or [])
-    golds = None if gold is None else [_accepted(gold[row]) for row in keep]
-    given = [text(label[row]) for row in keep]
-    asked = [[text(v) for v in kept(c) or [] if not _none(v)] for c in (left, longer, suggestion)]
-    names = _ordered({*given, *chain(*(golds or []), *asked)}, order)
-    number = {name: i for i, name in enumerate(names)}
-
-    def labelled(column: Sequence[Any] | None) -> Codes | None:
-        found = kept(column)
-        if found is None:
-            return None
-        return np.array([-1 if _none(v) else number[text(v)] for v in found], dtype=np.int64)
-
-    def numbers(column: Sequence[Any] | None) -> Floats | None:
-        found = kept(column)
-        if found is None:
-            return None
-        return np.array([math.nan if _none(v) else _real(v) for v in found])
-
+    known = {name: column for name, column in columns.items() if column is not None}
+    _require_same_length(known)
+    used, gone = _usable(known, left_out or {})
+    items, people = _encoded(used["item"]), _encoded(used["annotator"])
+    names = _ordered(_labels_in(used), order)
+    moments = _reals(used.get("when"))
     return LabelTable(
         items=items,
         people=people,
-        labels=Column(np.array([number[name] for name in given], dtype=np.int64), names),
-        accepted=None if golds is None else _gold_table(items, golds, number),
-        left=labelled(left),
+        labels=Column(_codes(used["label"], names), names),
+        accepted=_gold_table(items, used.get("gold"), names),
+        left=_labels(used.get("left"), names),
         tie=tie,
-        longer=labelled(longer),
-        suggestion=labelled(suggestion),
-        seconds=numbers(seconds),
-        words=numbers(words),
-        when=numbers(when),
-        groups=None
-        if group is None
-        else _one_each(people, kept(group) or [], "annotator", "groups"),
-        clusters=None
-        if cluster is None
-        else _one_each(items, kept(cluster) or [], "item", "clusters"),
-        repeated=_repeats(items, people, numbers(when)),
+        longer=_labels(used.get("longer"), names),
+        suggestion=_labels(used.get("suggestion"), names),
+        seconds=_reals(used.get("seconds")),
+        words=_reals(used.get("words")),
+        when=moments,
+        groups=_one_each(people, used.get("group"), "annotator", "groups"),
+        clusters=_one_each(items, used.get("cluster"), "item", "clusters"),
+        repeated=_repeats(items, people, moments),
         left_out=gone,
     )
 
@@ -330,6 +288,63 @@ def _real(value: Any) -> float:
         raise DataError("not a number", got=repr(value)[:80]) from error
 
 
+def _require_same_length(columns: Mapping[str, Sequence[Any]]) -> None:
+    for name, column in columns.items():
+        if len(column) != len(columns["item"]):
+            raise DataError(
+                "columns differ in length",
+                where=name,
+                expected=str(len(columns["item"])),
+                got=str(len(column)),
+            )
+
+
+def _usable(
+    columns: Mapping[str, Sequence[Any]], left_out: Mapping[str, int]
+) -> tuple[Columns, dict[str, int]]:
+    """The rows that say who said what of which item, and how many do not, by reason."""
+    keys = ("item", "annotator", "label")
+    gone = Counter(left_out)
+    keep: list[int] = []
+    for row, key in enumerate(zip(*(columns[name] for name in keys), strict=True)):
+        missing = [name for name, value in zip(keys, key, strict=True) if _none(value)]
+        if missing:
+            gone[f"without {missing[0]}"] += 1
+        else:
+            keep.append(row)
+    if not keep:
+        raise DataError(
+            "no usable row",
+            expected="rows with an item, an annotator and a label",
+            got=", ".join(f"{n} rows {why}" for why, n in gone.items()) or "no rows",
+            remedy="check the names of the columns",
+        )
+    return {name: [column[row] for row in keep] for name, column in columns.items()}, dict(gone)
+
+
+def _labels_in(columns: Columns) -> set[str]:
+    """Every label that is given, accepted as gold, shown on the left, ..."""
+    named = ("label", "left", "longer", "suggestion")
+    values = chain.from_iterable(columns.get(name, []) for name in named)
+    golds = chain.from_iterable(map(_accepted, columns.get("gold", [])))
+    return {text(value) for value in values if not _none(value)} | set(golds)
+
+
+def _labels(values: Sequence[Any] | None, names: Sequence[str]) -> Codes | None:
+    return None if values is None else _codes(values, names)
+
+
+def _codes(values: Sequence[Any], names: Sequence[str]) -> Codes:
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([-1 if _none(v) else number[text(v)] for v in values], dtype=np.int64)
+
+
+def _reals(values: Sequence[Any] | None) -> Floats | None:
+    if values is None:
+        return None
+    return np.array([math.nan if _none(value) else _real(value) for value in values])
+
+
 def _encoded(values: Sequence[Any]) -> Column:
     """Names in order of appearance."""
     known: dict[str, int] = {}
@@ -360,10 +375,13 @@ def _accepted(value: Any) -> tuple[str, ...]:
 
 
 def _gold_table(
-    items: Column, golds: Sequence[tuple[str, ...]], number: Mapping[str, int]
-) -> NDArray[np.bool_]:
+    items: Column, values: Sequence[Any] | None, names: Sequence[str]
+) -> NDArray[np.bool_] | None:
+    """[item, label] whether the item's gold accepts the label."""
+    if values is None:
+        return None
     known: dict[int, tuple[str, ...]] = {}
-    for code, gold in zip(items.codes.tolist(), golds, strict=True):
+    for code, gold in zip(items.codes.tolist(), map(_accepted, values), strict=True):
         if gold and known.setdefault(code, gold) != gold:
             raise DataError(
                 "an item has two different golds",
@@ -371,14 +389,16 @@ def _gold_table(
                 got=f"{', '.join(known[code])} and {', '.join(gold)}",
                 remedy="give each item one gold, or a list of accepted labels in every row",
             )
-    table = np.zeros((len(items.names), len(number)), dtype=bool)
+    table = np.zeros((len(items.names), len(names)), dtype=bool)
     for code, gold in known.items():
-        table[code, [number[name] for name in gold]] = True
+        table[code] = np.isin(names, gold)
     return table
 
 
-def _one_each(keys: Column, values: Sequence[Any], unit: str, what: str) -> Column:
+def _one_each(keys: Column, values: Sequence[Any] | None, unit: str, what: str) -> Column | None:
     """The one value that all rows of each key have."""
+    if values is None:
+        return None
     known: dict[int, str] = {}
     for code, value in zip(keys.codes.tolist(), values, strict=True):
         if not _none(value) and known.setdefault(code, text(value)) != text(value):

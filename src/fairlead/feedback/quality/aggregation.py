@@ -4,9 +4,9 @@ Aggregates lie beside the raw answers and never in their place: `votes` are ever
 and `disagreement` is data about the item, not noise to be removed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,51 +97,65 @@ class PairMargins:
     converged: bool
 
 
-def majority(table: LabelTable, weights: Weights | None = None) -> Aggregated:
-    """Shares of (weighted) votes.
+@dataclass(frozen=True)
+class Method:
+    """A way from several answers to one label; called with a table of labels."""
 
-    Args:
-        table: who said what.
-        weights: how much each person counts.
+    name: str
+    fit: Callable[[Votes], "Fit"]
 
-    Raises:
-        DataError: a weight is negative or not a number.
-    """
-    return _aggregated("majority", table, votes_of(table, weights).shares())
+    def __call__(self, table: LabelTable, weights: Weights | None = None) -> Aggregated:
+        """One label per item, out of everybody's first answers.
+
+        Args:
+            table: who said what.
+            weights: how much each person counts.
+
+        Raises:
+            DataError: a weight is negative, not a number, or of nobody in the table.
+        """
+        fit = self.fit(votes_of(table, weights))
+        trusted = fit.trusted
+        named = None if trusted is None else dict(zip(table.people.names, trusted, strict=True))
+        return _aggregated(self.name, table, fit.soft, fit.convergence, named)
 
 
-def dawid_skene(table: LabelTable, weights: Weights | None = None) -> Aggregated:
-    """Posterior under Dawid and Skene's model: each person has an own table of confusions.
+class Fit(NamedTuple):
+    """What a method makes of the votes."""
 
-    Args:
-        table: who said what.
-        weights: how much each person counts.
+    soft: Floats
+    """[item, label] probability of each label."""
+    convergence: Convergence | None = None
+    """How the iteration ended; None where there was none."""
+    trusted: tuple[Estimate, ...] | None = None
+    """[person] how far each is trusted, where the method says so."""
 
-    Raises:
-        DataError: a weight is negative or not a number.
-    """
-    votes = votes_of(table, weights)
+
+def _shares(votes: Votes) -> Fit:
+    return Fit(votes.shares())
+
+
+def _dawid_skene(votes: Votes) -> Fit:
     fitted = fit_dawid_skene(votes)
     # The expected number of right answers, so that the interval knows how many there were.
     right = fitted.soft[votes.items, votes.given]
-    return _aggregated(
-        "dawid_skene", table, fitted.soft, fitted.convergence, _trusted(table, votes, right)
-    )
+    n = np.bincount(votes.people, minlength=votes.n_people).astype(float)
+    hits = np.bincount(votes.people, weights=right, minlength=votes.n_people)
+    trusted = map(beta_posterior, np.minimum(hits, n).tolist(), n.tolist())
+    return Fit(fitted.soft, fitted.convergence, tuple(trusted))
 
 
-def mace(table: LabelTable, weights: Weights | None = None) -> Aggregated:
-    """Posterior under MACE: each person labels in earnest or by habit.
+def _mace(votes: Votes) -> Fit:
+    fitted = fit_mace(votes)
+    return Fit(fitted.soft, fitted.convergence, fitted.competence)
 
-    Args:
-        table: who said what.
-        weights: how much each person counts.
 
-    Raises:
-        DataError: a weight is negative or not a number.
-    """
-    fitted = fit_mace(votes_of(table, weights))
-    competence = dict(zip(table.people.names, fitted.competence, strict=True))
-    return _aggregated("mace", table, fitted.soft, fitted.convergence, competence)
+majority = Method("majority", _shares)
+"""Shares of (weighted) votes."""
+dawid_skene = Method("dawid_skene", _dawid_skene)
+"""Posterior under Dawid and Skene's model: each person has an own table of confusions."""
+mace = Method("mace", _mace)
+"""Posterior under MACE: each person labels in earnest or by habit."""
 
 
 def pair_margins(
@@ -238,16 +252,6 @@ def _weights(table: LabelTable, weights: Weights | None) -> Floats | None:
 def _row_weights(table: LabelTable, weights: Weights | None) -> Floats | None:
     found = _weights(table, weights)
     return None if found is None else found[table.people.codes]
-
-
-def _trusted(table: LabelTable, votes: Votes, right: Floats) -> dict[str, Estimate]:
-    size = len(table.people.names)
-    n = np.bincount(votes.people, minlength=size)
-    hits = np.bincount(votes.people, weights=right, minlength=size)
-    return {
-        name: beta_posterior(min(float(hits[p]), float(n[p])), float(n[p]))
-        for p, name in enumerate(table.people.names)
-    }
 
 
 def _pair_shares(margin: Floats, fitted: Davidson, one: int, two: int, table: LabelTable) -> Floats:
