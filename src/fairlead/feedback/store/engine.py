@@ -1,0 +1,159 @@
+"""The database behind the service: SQLite in one file, or PostgreSQL."""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from fairlead.core.errors import ConfigError, ServiceError
+
+Result = TypeVar("Result")
+
+BUSY_MS = 10_000
+"""How long SQLite waits for another process that writes."""
+ATTEMPTS = 20
+"""How often a transaction is tried that another one got in the way of."""
+
+
+class Store:
+    """An open database; safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        # Threads of one process queue here, fairly and without polling; SQLite's own lock is then
+        # only for other processes.
+        self._turn = threading.Lock() if self.dialect == "sqlite" else nullcontext()
+        self._writer = engine.execution_options(immediate=True)
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        """A session that sees one state of the database and is rolled back at its end."""
+        with Session(self.engine, autoflush=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        """A transaction: all of the block is stored, or nothing of it."""
+        with (
+            self._turn,
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    def transact(self, work: Callable[[Session], Result]) -> Result:
+        """Runs `work` in a transaction, again where it collided with another one.
+
+        Raises:
+            ServiceError: it collided every time.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                with self.write() as session:
+                    return work(session)
+            except DBAPIError as error:
+                if not _collided(error):
+                    raise
+                time.sleep(0.002 * (attempt + 1))
+        raise ServiceError(
+            "the database is too busy",
+            got=f"{ATTEMPTS} transactions in a row collided with others",
+            remedy="try again in a moment",
+        )
+
+    def close(self) -> None:
+        """Gives all connections back."""
+        self.engine.dispose()
+
+
+def connect(url: str) -> Store:
+    """Opens a database without looking at its tables.
+
+    Args:
+        url: `sqlite:///labels.db`, a path to a file, or `postgresql://user@host/name`.
+
+    Raises:
+        ConfigError: no such kind of database, or its driver is not installed.
+    """
+    target = _address(url)
+    if target.get_backend_name() == "sqlite":
+        return Store(_sqlite(target))
+    return Store(_postgresql(target))
+
+
+def _address(url: str) -> URL:
+    try:
+        target = make_url(url if "://" in url else f"sqlite:///{url}")
+    except ArgumentError as error:
+        raise _unknown(url) from error
+    if target.get_backend_name() not in ("sqlite", "postgresql"):
+        raise _unknown(target.render_as_string(hide_password=True))
+    if target.get_backend_name() == "sqlite" and target.database in (None, "", ":memory:"):
+        raise ConfigError(
+            "answers must be kept in a file",
+            where="--db",
+            expected="sqlite:///labels.db",
+            got=url,
+            remedy="name a file",
+        )
+    return target
+
+
+def _unknown(url: str) -> ConfigError:
+    return ConfigError(
+        "not a database that can be opened",
+        where="--db",
+        expected="a file, sqlite:///FILE or postgresql://USER@HOST/NAME",
+        got=url,
+    )
+
+
+def _sqlite(target: URL) -> Engine:
+    engine = create_engine(target, connect_args={"timeout": BUSY_MS / 1000}, pool_size=20)
+
+    # The recipe of SQLAlchemy's manual: the driver starts no transactions, we do.
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    # A transaction that will write takes the lock at once: one that first reads and then writes
+    # could find it taken, and waiting would not help.
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _postgresql(target: URL) -> Engine:
+    try:
+        return create_engine(
+            target.set(drivername="postgresql+psycopg"),
+            pool_size=10,
+            max_overflow=20,
+            pool_pre_ping=True,
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigError(
+            "the driver for PostgreSQL is not installed",
+            where="--db",
+            got=str(error),
+            remedy="pip install 'fairlead[feedback,postgres]'",
+        ) from error
+
+
+def _collided(error: DBAPIError) -> bool:
+    """Whether the transaction met another one: deadlock, serialisation, a row made meanwhile."""
+    state = getattr(error.orig, "sqlstate", None)
+    return state in ("40001", "40P01", "55P03") or isinstance(error, IntegrityError)
