@@ -76,3 +76,9 @@ def too_few(what: str, units: int) -> DataError:
         got=str(units),
         remedy="measure on more prompts, or group by something finer",
     )
+
+
+def by_key(keys: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Row numbers of each key."""
+    order = np.argsort(keys, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1) if len(keys) else []
