@@ -14,7 +14,7 @@ from fairlead.data.batches import pack
 from fairlead.data.chat import Item
 from fairlead.generation import products
 from fairlead.generation.local import LocalEngine
-from fairlead.generation.products import FEW, blocked
+from fairlead.generation.products import FEW, BlockedLayers
 from fairlead.generation.sampling import Sampling
 from fairlead.models.policy import Policy
 from fairlead.objectives.base import Need
@@ -39,7 +39,7 @@ def test_logits_are_the_same_for_any_number_of_rows(make: Callable[[], Any], row
     model = make().eval()
     ids = torch.arange(rows)[:, None] % 20
     expected = model(ids).logits
-    with blocked(model):
+    with BlockedLayers(model):
         torch.testing.assert_close(model(ids).logits, expected, rtol=0, atol=1e-5)
     assert all("forward" not in module.__dict__ for module in model.modules())
 
@@ -47,23 +47,24 @@ def test_logits_are_the_same_for_any_number_of_rows(make: Callable[[], Any], row
 @torch.no_grad()
 def test_every_linear_layer_takes_part() -> None:
     model, rows = llama().eval(), torch.arange(8)[:, None]
-    with blocked(model):
+    layers = BlockedLayers(model)
+    with layers:
         model(rows)
-        forwards = [m.forward for m in model.modules() if isinstance(m, nn.Linear)]
-    assert len(forwards) == 2 * 7 + 1
-    assert all(forward.blocks is not None for forward in forwards)  # pyright: ignore
+    assert set(layers.products) == {m for m in model.modules() if isinstance(m, nn.Linear)}
+    assert sum(product.blocks is None for product in layers.products.values()) == 0
+    assert len(layers.products) == 2 * 7 + 1
 
 
 @torch.no_grad()
 def test_present_weights_are_blocked_each_time() -> None:
     model, rows = tied_llama().eval(), torch.arange(8)[:, None]
-    with blocked(model):
+    with BlockedLayers(model):
         before: Tensor = model(rows).logits
     for parameter in model.parameters():
         parameter.mul_(1.5)
     expected = model(rows).logits
     assert float((expected - before).abs().max()) > 1
-    with blocked(model):
+    with BlockedLayers(model):
         torch.testing.assert_close(model(rows).logits, expected, rtol=0, atol=1e-5)
 
 
@@ -71,7 +72,7 @@ def test_present_weights_are_blocked_each_time() -> None:
 def test_other_precisions_and_own_forwards_are_left_alone() -> None:
     model: Any = llama().double()
     model.model.layers[0].mlp.up_proj.float().forward = lambda x: x
-    with blocked(model, model):
+    with BlockedLayers(model):
         touched = [m for m in model.modules() if "forward" in m.__dict__]
     assert touched == [model.model.layers[0].mlp.up_proj]
 
@@ -94,7 +95,7 @@ def test_adapters_take_part_and_can_be_switched_off() -> None:
     model = get_peft_model(llama(), lora).eval()
     with torch.no_grad():
         expected, without = model(ids).logits, plain(ids).logits
-        with blocked(model):
+        with BlockedLayers(model):
             torch.testing.assert_close(model(ids).logits, expected, rtol=0, atol=1e-5)
             with model.disable_adapter():
                 torch.testing.assert_close(model(ids).logits, without, rtol=0, atol=1e-5)

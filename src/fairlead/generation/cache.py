@@ -123,6 +123,13 @@ class WaveCache(Cache):
         self.latest = 0
         """The layer that wrote last, and whose attention is therefore next."""
 
+    def extend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None
+    ) -> Tensor:
+        """Writes a layer's new keys and values and attends; see `write` and `attend`."""
+        self.write(layer, key, value)
+        return self.attend(query, scaling)
+
     def write(self, layer: int, key: Tensor, value: Tensor) -> None:
         """A layer's new keys and values, [row, kv head, 1, width], into each wave's next slot."""
         self.latest = layer

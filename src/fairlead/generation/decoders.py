@@ -15,6 +15,8 @@ from transformers import DynamicCache
 
 from fairlead.data.chat import Ids
 from fairlead.generation.cache import Wave, WaveCache
+from fairlead.generation.products import BlockedLayers
+from fairlead.generation.recording import WORTH, Run, replay
 from fairlead.models.attention import Decoding, attending, layout
 from fairlead.models.policy import Policy
 from fairlead.models.trunk import body
@@ -63,6 +65,8 @@ class PackedDecoder:
         self.policy = policy
         self.body = body(policy.model)
         self.cache: WaveCache | None = None
+        self.run: Run | None = None
+        """How a step is made from the second on."""
         self.positions = torch.zeros(0, dtype=torch.long, device=policy.device)
         """Position of each row's next token, [row]."""
 
@@ -83,10 +87,36 @@ class PackedDecoder:
     def step(self, tokens: Tensor) -> Tensor:
         """Appends one token to each row; see `Decoder`."""
         assert self.cache is not None, "no row has joined"
-        with attending(Decoding(self.cache.attend)):
-            hidden = self._hidden(tokens[:, None], self.positions[:, None], self.cache)
+        if self.run is None:
+            logits = self._modules(tokens, self.positions, self.cache)
+            self.run = self._replay(tokens, logits) or self._with_blocked_layers()
+        else:
+            logits = self.run(tokens, self.positions, self.cache)
         self.cache.advance()
         self.positions = self.positions + 1
+        return logits
+
+    def _replay(self, tokens: Tensor, logits: Tensor) -> Run | None:
+        """A recording that gives these logits for these tokens."""
+        cache, model = self.cache, self.policy.model
+        if cache is None or model.device.type != "cpu" or model.dtype != torch.float32:
+            return None
+        if cache.waves[0].slots - cache.waves[0].used < WORTH:
+            return None
+        return replay(model, self._modules, (tokens, self.positions, cache), logits)
+
+    def _with_blocked_layers(self) -> Run:
+        layers = BlockedLayers(self.policy.model)
+
+        def run(tokens: Tensor, positions: Tensor, cache: WaveCache) -> Tensor:
+            with layers:
+                return self._modules(tokens, positions, cache)
+
+        return run
+
+    def _modules(self, tokens: Tensor, positions: Tensor, cache: WaveCache) -> Tensor:
+        with attending(Decoding(cache.attend)):
+            hidden = self._hidden(tokens[:, None], positions[:, None], cache)
         return self.policy.logits(hidden[:, 0])
 
     def keep(self, rows: Tensor) -> None:
@@ -131,6 +161,7 @@ class PaddedDecoder:
         names = inspect.signature(self.body.forward).parameters
         self.takes_positions = "position_ids" in names
         self.cache_name = "cache_params" if "cache_params" in names else "past_key_values"
+        self.layers = BlockedLayers(policy.model)
 
     def join(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
         """Reads the prompts in one padded forward; see `Decoder`."""
@@ -148,7 +179,8 @@ class PaddedDecoder:
     def step(self, tokens: Tensor) -> Tensor:
         """Appends one token to each row; see `Decoder`."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
-        return self._logits(tokens[:, None])
+        with self.layers:
+            return self._logits(tokens[:, None])
 
     def keep(self, rows: Tensor) -> None:
         """Drops all rows but these (ascending indices)."""

@@ -17,7 +17,6 @@ from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import Ids
 from fairlead.generation.decoders import Decoder, decoder
-from fairlead.generation.products import blocked
 from fairlead.generation.rows import Asked, Rows
 from fairlead.generation.sampling import Rollout, Sampling
 from fairlead.models.policy import Policy
@@ -68,8 +67,7 @@ class LocalEngine:
         asked = [Asked(i, k, ids) for i, ids in enumerate(prompts) for k in range(n)]
         # Neighbours of equal length waste no slots.
         waiting = sorted(asked, key=lambda row: len(row.prompt))
-        models = self._models()
-        with torch.no_grad(), evaluating(self.policy.model), blocked(*models):
+        with torch.no_grad(), evaluating(self.policy.model):
             rollouts = list(self._decode(waiting, sampling, seed))
         return sorted(rollouts, key=lambda rollout: (rollout.prompt_index, rollout.sample))
 
@@ -102,10 +100,6 @@ class LocalEngine:
     def _decoder(self) -> Decoder:
         """What gives the logits."""
         return decoder(self.policy)
-
-    def _models(self) -> Sequence[nn.Module]:
-        """The models that it runs."""
-        return (self.policy.model,)
 
     def _eos_table(self, logits: Tensor) -> Tensor:
         """[vocabulary], True for tokens that end a reply."""

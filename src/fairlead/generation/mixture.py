@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fairlead.data.chat import Ids
 from fairlead.generation.decoders import Decoder, decoder
@@ -34,10 +34,6 @@ class MixtureEngine(LocalEngine):
         base = self.reference or self.policy
         without = nullcontext if self.reference is not None else self.policy.as_reference
         return _Mixed(decoder(self.policy), decoder(base), without, self.share)
-
-    def _models(self) -> Sequence[nn.Module]:
-        models = super()._models()
-        return models if self.reference is None else (*models, self.reference.model)
 
 
 class _Mixed:

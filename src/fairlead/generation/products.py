@@ -6,48 +6,23 @@ in blocks. The blocks are a second copy of the weights that lives as long as the
 from the present weights, so nothing can go stale.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 FEW = 128
 """Rows up to which blocked weights are faster; prompts are read with the weights as they are."""
 
-PAIR = 2
-"""Rows up to which the weights as they are, times two columns, are faster than blocks; one column
-alone takes a kernel that reads memory at half the speed."""
-
 SMALL = 1 << 14
 """Weights of fewer elements stay as they are (adapters): a call costs more than the product."""
 
 
-@contextmanager
-def blocked(*models: nn.Module) -> Iterator[None]:
-    """Within the block, linear layers of the models multiply few rows by faster kernels.
-
-    Weights are blocked when a layer first meets few rows, and must not change before the end.
-    Nothing happens off the CPU, in other precisions than float32, or without oneDNN.
-    """
-    modules = dict.fromkeys(module for model in models for module in model.modules())
-    layers: list[Any] = [module for module in modules if _can_block(module)]
-    for layer in layers:
-        layer.forward = _Product(layer)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.__dict__["forward"]
-
-
-def _can_block(module: nn.Module) -> bool:
-    # Exact types: whoever derives from them (quantised layers, say) has a forward of its own.
-    if type(module) not in (nn.Linear, Conv1D) or "forward" in module.__dict__:
-        return False
-    weight: Any = module.weight
+def can_block(weight: Tensor) -> bool:
+    """Whether products with this weight have a faster kernel for few rows."""
     return (
         torch.backends.mkldnn.is_available()
         and weight.device.type == "cpu"
@@ -56,34 +31,63 @@ def _can_block(module: nn.Module) -> bool:
     )
 
 
-class _Product:
-    """What a linear layer computes, by the kernel that suits the number of rows."""
+class Blocked:
+    """Products of one input with some weights at once, by the kernel that suits the rows.
 
-    def __init__(self, layer: Any) -> None:
-        self.plain: Callable[[Tensor], Tensor] = layer.forward
-        weight: Tensor = layer.weight.detach()
-        self.bias: Tensor | None = layer.bias
-        self.weight = weight.t() if isinstance(layer, Conv1D) else weight
-        """[out, in]."""
+    Args:
+        weights: [out, in] each; must not change while this lives.
+        biases: [out] each, or none.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor] | None) -> None:
+        self.weights, self.biases = weights, biases
+        self.sizes = [len(weight) for weight in weights]
         self.blocks: Tensor | None = None
+        self.bias = None if biases is None else torch.cat(list(biases))
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        """From [..., in] to [..., out] of every weight."""
         rows = x.numel() // x.shape[-1]
         if rows > FEW:
-            return self.plain(x)
-        if rows <= PAIR:
-            return self._pair(x, rows) if self.weight.is_contiguous() else self.plain(x)
+            biases = self.biases or [None] * len(self.weights)
+            return tuple(F.linear(x, w, b) for w, b in zip(self.weights, biases, strict=True))
         if self.blocks is None:
-            self.blocks = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous())
-        return _multiply(x, self.blocks, self.bias, "none", [], "")
-
-    def _pair(self, x: Tensor, rows: int) -> Tensor:
-        columns = x.reshape(rows, -1)
-        columns = columns if rows == PAIR else columns.repeat(PAIR, 1)
-        # The transposed view, not a copy in its layout: that would take another kernel.
-        out = torch.mm(self.weight, columns.t())[:, :rows].t().contiguous()
-        out = out if self.bias is None else out + self.bias
-        return out.view(*x.shape[:-1], -1)
+            self.blocks = _reorder(torch.cat([weight.contiguous() for weight in self.weights]))
+        out = _multiply(x, self.blocks, self.bias, "none", [], "")
+        return out.split(self.sizes, -1) if len(self.sizes) > 1 else (out,)
 
 
+class BlockedLayers:
+    """Within `with`, linear layers of a model multiply few rows by the faster kernels.
+
+    Args:
+        model: its weights must not change while this lives.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.products: dict[nn.Module, Blocked] = {}
+        for layer in model.modules():
+            # Exact types: whoever derives from them (quantised layers, say) computes otherwise.
+            plain = type(layer) in (nn.Linear, Conv1D) and "forward" not in layer.__dict__
+            if plain and can_block(_weight(layer)):
+                bias: Any = layer.bias
+                biases = None if bias is None else [bias.detach()]
+                self.products[layer] = Blocked([_weight(layer)], biases)
+
+    def __enter__(self) -> None:
+        for layer, product in self.products.items():
+            layer.forward = lambda x, product=product: product(x)[0]
+
+    def __exit__(self, *_: object) -> None:
+        for layer in self.products:
+            del layer.__dict__["forward"]
+
+
+def _weight(layer: Any) -> Tensor:
+    """[out, in]."""
+    weight = layer.weight.detach()
+    return weight.t() if isinstance(layer, Conv1D) else weight
+
+
+_reorder: Any = torch.ops.mkldnn._reorder_linear_weight.default
 _multiply: Any = torch.ops.mkldnn._linear_pointwise.default
