@@ -240,3 +240,24 @@ def test_reward_gets_the_prompt_the_tokens_and_the_text(taught: dict[str, Tensor
         assert reply.prompt_ids == source.collector.chat.prompt_ids(reply.prompt)
         assert reply.text == source.collector.chat.text(reply.response_ids)
         assert "<eos>" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("sampling", "all_scored"),
+    [({}, False), ({"temperature": 0.7}, False), ({"top_k": 3}, True)],
+)
+def test_log_probabilities_of_the_sampler_are_not_made_again(
+    taught: dict[str, Tensor], sampling: dict[str, Any], all_scored: bool
+) -> None:
+    """Only the first prompt's replies are scored to see that the sampler agrees."""
+    collector = make(start(taught), samples=2, sampling=sampling).collector
+    experience, _ = collector.sample(0, Ranks())
+    collector.work()
+    enriched = collector.enrich(experience, LOGPS)
+    tokens = [sum(map(len, item.responses)) + len(item.prompt) for item in enriched.items]
+    assert collector.work() == tokens[0] + all_scored * sum(tokens)
+    scored = collector.score(collector.policy, enriched.items, LOGPS)["logps"]
+    torch.testing.assert_close(enriched.logps, scored, rtol=0, atol=1e-5)
+    assert enriched.sampler_gap.count == sum(
+        map(len, scored if all_scored else scored[: len(enriched.items[0].responses)])
+    )

@@ -27,6 +27,9 @@ from fairlead.rewards.base import Reply, RewardSource, Scored
 from fairlead.training.rollout_config import RolloutConfig
 from fairlead.training.source import Ranks
 
+AGREED = 1e-4
+"""Nats per token up to which a sampler's log-probabilities are the policy's own."""
+
 Asked = tuple[int, Ids]
 """A prompt: its index in the records, and its tokens."""
 
@@ -49,6 +52,8 @@ class Experience:
     cost_values: list[Tensor] = field(default_factory=list[Tensor])
     costs: Tensor | None = None
     """Cost of each reply."""
+    sampler_gap: Mean = Mean(0.0, 0.0)
+    """Distance of the sampler's log-probabilities from the policy's, where both are known."""
 
     @property
     def ended(self) -> Tensor:
@@ -136,7 +141,7 @@ class Collector:
         """Adds log-probabilities, values and costs, as `needs` ask."""
         items = _grouped(experience)
         with section(Part.POLICY):
-            own = self.score(self.policy, items, needs)
+            own, gap = self._own_scores(experience, items, needs)
         with section(Part.REFERENCE):
             reference = self._reference_logps(items) if Need.REFERENCE in needs else []
         costs = None if self.cost is None else _scored(self.cost, experience.replies).values
@@ -148,7 +153,26 @@ class Collector:
             values=own.get("values", []),
             cost_values=own.get("cost_values", []),
             costs=costs,
+            sampler_gap=gap,
         )
+
+    def _own_scores(
+        self, experience: Experience, items: Sequence[Item], needs: frozenset[Need]
+    ) -> tuple[dict[str, list[Tensor]], Mean]:
+        """What the policy says of its replies, and how far the sampler is from that.
+
+        Where log-probabilities are all that is asked for, the sampler's are taken if the policy
+        agrees with them on the replies to the first prompt.
+        """
+        sampled = [torch.tensor(r.logps) for r in experience.rollouts]
+        if not needs & {Need.VALUES, Need.COST_VALUES}:
+            first = torch.cat(self.score(self.policy, items[:1], needs)["logps"])
+            gap = (torch.cat(sampled)[: len(first)] - first).abs()
+            if float(gap.max()) <= AGREED:
+                return {"logps": sampled}, Mean(gap.sum(), gap.numel())
+        own = self.score(self.policy, items, needs)
+        gap = (torch.cat(sampled) - torch.cat(own["logps"])).abs()
+        return own, Mean(gap.sum(), gap.numel())
 
     def check_sampler(self, experience: Experience) -> Mean:
         """How far sampler and trainer disagree, in nats per token.
@@ -156,20 +180,18 @@ class Collector:
         Raises:
             TrainingError: they disagree more than the settings allow.
         """
-        sampled = torch.cat([torch.tensor(r.logps) for r in experience.rollouts])
-        gap = (sampled - torch.cat(experience.logps)).abs()
-        sampling = self.config.sampling
+        gap, sampling = experience.sampler_gap, self.config.sampling
         truncated = sampling.top_p < 1 or sampling.top_k > 0
         allowed = truncated or self.config.importance is not None
-        if not allowed and not float(gap.mean()) <= self.config.sampler_gap:
+        if not allowed and not gap.value <= self.config.sampler_gap:
             raise TrainingError(
                 "the sampler does not sample from the policy that is trained",
                 expected=f"log-probabilities within {self.config.sampler_gap} nats per token",
-                got=f"{float(gap.mean()):.3g}",
+                got=f"{gap.value:.3g}",
                 remedy="check that the sampler has the present weights, temperature and precision, "
                 "or set rollouts.importance to weigh its replies",
             )
-        return Mean(gap.sum(), gap.numel())
+        return gap
 
     @torch.no_grad()
     def score(
