@@ -1,5 +1,6 @@
 """Answers: sent once or many times, late, revised, undone; none is ever lost."""
 
+import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from fairlead.core.errors import DataError
 from fairlead.core.files import sha256_json
 from fairlead.feedback import audit
-from fairlead.feedback.assignment import lease_again, lock_own, participation
+from fairlead.feedback.assignment import lease_again, lock_own
 from fairlead.feedback.campaigns import (
     CampaignSettings,
     set_item_state,
@@ -31,7 +32,7 @@ from fairlead.feedback.store.tables import (
     Response,
     ResponseRevision,
 )
-from fairlead.feedback.work import Value, unstorable
+from fairlead.feedback.work import Value, texts_in, unstorable
 
 WINDOW = 10
 """A person's last answers in a campaign can be revised and undone."""
@@ -105,7 +106,7 @@ def submit(
     }
 
     def keep(session: Session) -> Receipt:
-        row = lock_own(session, actor, assignment)
+        row, part = lock_own(session, actor, assignment)
         if not secrets.compare_digest(row.client_key.encode(), client_key.encode()):
             raise Conflict(
                 "the answer belongs to another task",
@@ -114,12 +115,13 @@ def submit(
             )
         campaign = session.get_one(Campaign, row.campaign_id)
         settings = settings_of(campaign)
-        answer = settings.work.check(value, subject_of(session, row.item_id), reason=reason)
+        subject = subject_of(session, row.order, settings.work)
+        answer = settings.work.check(value, subject, reason=reason)
         sent = _Sent(answer, reason, extras, now)
         stored = session.scalar(select(Response).where(Response.assignment_id == row.id))
         if stored is not None and stored.state in ("counted", "late"):
-            return _again(session, campaign, settings, row, stored, sent)
-        return _first(session, campaign, settings, row, stored, sent)
+            return _again(session, campaign, settings, row, part, stored, sent)
+        return _first(session, campaign, settings, row, part, stored, sent)
 
     return store.transact(keep)
 
@@ -141,11 +143,11 @@ def undo(store: Store, actor: Actor, response: int, *, now: datetime) -> int:
         if found is None:
             raise missing(name)
         require(actor, "work", Thing(owner=found.annotator_id, name=name))
-        row = lock_own(session, actor, found.assignment_id)
+        row, part = lock_own(session, actor, found.assignment_id)
         session.refresh(found, with_for_update=True)
         campaign = session.get_one(Campaign, row.campaign_id)
         _refuse_undo(session, campaign, found)
-        _take_back(session, settings_of(campaign), row, found, now)
+        _take_back(session, settings_of(campaign), row, part, found, now)
         return row.id
 
     return store.transact(take_back)
@@ -185,14 +187,14 @@ def save_draft(
         DataError: too long, or a text that cannot be stored.
         Missing: the task is not theirs.
     """
-    text = repr(value)
-    if len(text) > LONGEST_DRAFT or "\\x00" in text or unstorable(text):
+    too_long = len(json.dumps(value)) > LONGEST_DRAFT
+    if too_long or any(unstorable(text) for _, text in texts_in(value)):
         raise DataError(
             "the draft cannot be stored", expected=f"JSON of at most {LONGEST_DRAFT} characters"
         )
 
     def keep(session: Session) -> int:
-        row = lock_own(session, actor, assignment)
+        row, _ = lock_own(session, actor, assignment)
         draft = session.get(Draft, row.id)
         if row.state == "submitted":
             return 0 if draft is None else draft.seq
@@ -228,6 +230,7 @@ def _first(
     campaign: Campaign,
     settings: CampaignSettings,
     row: Assignment,
+    part: Participation,
     stored: Response | None,
     sent: _Sent,
 ) -> Receipt:
@@ -241,7 +244,6 @@ def _first(
     response = stored or _blank(row, sent.now)
     response.late, response.state = late, "counted" if counted else "late"
     response.revision = 1 if stored is None else stored.revision + 1
-    part = participation(session, row.campaign_id, row.annotator_id)
     part.done_n += 1
     _fill(session, settings, row, response, sent)
     _count_gold(part, row, response, +1)
@@ -255,6 +257,7 @@ def _again(
     campaign: Campaign,
     settings: CampaignSettings,
     row: Assignment,
+    part: Participation,
     stored: Response,
     sent: _Sent,
 ) -> Receipt:
@@ -266,7 +269,6 @@ def _again(
         raise AnswerConflict.between(
             stored.value, sent.value, f"only the last {WINDOW} answers can be changed; ask a lead"
         )
-    part = participation(session, row.campaign_id, row.annotator_id)
     _count_gold(part, row, stored, -1)
     stored.revision += 1
     _fill(session, settings, row, stored, sent)
@@ -380,10 +382,10 @@ def _take_back(
     session: Session,
     settings: CampaignSettings,
     row: Assignment,
+    part: Participation,
     response: Response,
     now: datetime,
 ) -> None:
-    part = participation(session, row.campaign_id, row.annotator_id)
     part.done_n -= 1
     _count_gold(part, row, response, -1)
     item = session.get_one(Item, row.item_id, with_for_update=True)

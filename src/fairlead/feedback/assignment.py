@@ -170,14 +170,15 @@ def task(store: Store, actor: Actor, assignment: int) -> Task:
     """
     with store.read() as session:
         row = _own(session, actor, assignment)
-        return _task(session, session.get_one(Campaign, row.campaign_id), row)
+        settings = settings_of(session.get_one(Campaign, row.campaign_id))
+        return _task(session, settings, row)
 
 
 def heartbeat(store: Store, actor: Actor, assignment: int, *, now: datetime) -> Lease:
     """Prolongs a lease while somebody is at work; brings an expired one back if there is room."""
 
     def beat(session: Session) -> Lease:
-        row = lock_own(session, actor, assignment)
+        row, _ = lock_own(session, actor, assignment)
         settings = settings_of(session.get_one(Campaign, row.campaign_id))
         if row.state == "expired":
             lease_again(session, row, settings, now)
@@ -192,7 +193,7 @@ def release(store: Store, actor: Actor, assignment: int, *, now: datetime) -> No
     """Gives an item back unanswered; the draft stays, and the person may get it again."""
 
     def give_back(session: Session) -> None:
-        row = lock_own(session, actor, assignment)
+        row, _ = lock_own(session, actor, assignment)
         if row.state == "leased":
             _close(session, row, "released", now)
 
@@ -223,12 +224,11 @@ def skip(
     _known_reason(reason, SKIP_REASONS, note)
 
     def pass_on(session: Session) -> None:
-        row = lock_own(session, actor, assignment)
+        row, part = lock_own(session, actor, assignment)
         if row.state == "skipped":
             return
         if row.state == "submitted":
             raise Conflict("this task is answered already", remedy="undo the answer first")
-        part = participation(session, row.campaign_id, row.annotator_id)
         part.skip_n += 1
         part.screening_n += row.purpose == "screening"
         item = _close(session, row, "skipped", now)
@@ -319,35 +319,39 @@ def _claim(
     refusal = _may_not_work(session, actor, row, settings)
     if refusal is not None:
         return refusal
-    part = participation(session, campaign, actor.pseudonym)
+    part = _participation(session, campaign, actor.pseudonym)
     if part.state == "paused":
         return _waiting()
-    held = session.scalars(
-        _live(actor.pseudonym, now).where(Assignment.campaign_id == campaign)
-    ).all()
+    live = session.scalars(_live(actor.pseudonym, now)).all()
+    held = [one for one in live if one.campaign_id == campaign]
     if held and (not another or len(held) >= MAX_LIVE):
         resumed = held[-1] if another else held[0]
         _prolong(resumed, settings, now)
-        return _task(session, row, resumed)
-    _give_back_elsewhere(session, actor, campaign, now)
+        return _task(session, settings, resumed)
+    elsewhere = [one for one in live if one.campaign_id != campaign]
+    for one in elsewhere[: max(0, len(live) - MAX_LIVE + 1)]:
+        _close(session, one, "released", now)
     found = _next(session, row, settings, part, now)
     if found is None:
         return _waiting() if part.state == "paused" else Nothing("empty", "All work is done.")
     session.flush()
-    return _task(session, row, found)
+    return _task(session, settings, found)
 
 
 def _may_not_work(
     session: Session, actor: Actor, campaign: Campaign, settings: CampaignSettings
 ) -> Nothing | None:
-    person = session.get(Annotator, actor.pseudonym)
-    if person is None or person.state != "active":
+    newest_consent = select(func.max(Consent.version)).scalar_subquery()
+    found = session.execute(
+        select(Annotator, newest_consent).where(Annotator.id == actor.pseudonym)
+    ).one_or_none()
+    if found is None or found[0].state != "active":
         raise missing(f"annotator {actor.pseudonym}")
+    person, newest = found
     if campaign.state != "open":
         return Nothing("not_open", f"This campaign is {campaign.state}.")
     if settings.content_warning and person.content_opt_out:
         return Nothing("opted_out", "You chose not to see content that may distress.")
-    newest = session.scalar(select(func.max(Consent.version)))
     if newest is not None and person.consent_version != newest:
         return Nothing("consent", "Please read and agree to what happens with your answers.")
     return None
@@ -357,7 +361,7 @@ def _waiting() -> Nothing:
     return Nothing("waiting", "Your first answers are being looked at; a lead will decide.")
 
 
-def participation(session: Session, campaign: int, annotator: str) -> Participation:
+def _participation(session: Session, campaign: int, annotator: str) -> Participation:
     """A person's counters in a campaign, locked until the transaction ends."""
     key = (campaign, annotator)
     part = session.get(Participation, key, with_for_update=True)
@@ -379,14 +383,6 @@ def _live(annotator: str, now: datetime) -> Select[Assignment]:
         .order_by(Assignment.id)
         .with_for_update()
     )
-
-
-def _give_back_elsewhere(session: Session, actor: Actor, campaign: int, now: datetime) -> None:
-    """Keeps a person at `MAX_LIVE` leases: the oldest of another campaign goes back."""
-    held = session.scalars(_live(actor.pseudonym, now)).all()
-    others = [row for row in held if row.campaign_id != campaign]
-    for row in others[: max(0, len(held) - MAX_LIVE + 1)]:
-        _close(session, row, "released", now)
 
 
 def _next(
@@ -537,7 +533,8 @@ def _assign(
     if row is None:
         row = _new_assignment(session, campaign, part, item, purpose, now)
     row.guideline_version = campaign.guideline_version
-    _lease(session, row, settings, now)
+    _lease(row, item, settings, now)
+    session.flush()
     return row
 
 
@@ -589,23 +586,22 @@ def _new_assignment(
 # Leases
 
 
-def _lease(session: Session, row: Assignment, settings: CampaignSettings, now: datetime) -> None:
+def _lease(row: Assignment, item: Item, settings: CampaignSettings, now: datetime) -> None:
     """Starts a lease; the item must be locked and have room."""
     row.state, row.leased_at, row.closed_at = "leased", now, None
     row.lease_until = now + timedelta(seconds=settings.lease_s)
     if row.purpose == "normal":
-        item = _locked_item(session, row)
         item.live_n += 1
         set_item_state(item)
-    session.flush()
 
 
 def lease_again(
     session: Session, row: Assignment, settings: CampaignSettings, now: datetime
 ) -> None:
     """Leases a person's closed assignment to them again if its item has room, else leaves it."""
-    if _has_room(_locked_item(session, row), row):
-        _lease(session, row, settings, now)
+    item = _locked_item(session, row)
+    if _has_room(item, row):
+        _lease(row, item, settings, now)
     else:
         row.state = "expired"
 
@@ -649,16 +645,28 @@ def _own(session: Session, actor: Actor, assignment: int) -> Assignment:
     return row
 
 
-def lock_own(session: Session, actor: Actor, assignment: int) -> Assignment:
-    """One of a person's own assignments; their counters and it are locked, in this order.
+def lock_own(session: Session, actor: Actor, assignment: int) -> tuple[Assignment, Participation]:
+    """One of a person's own assignments and their counters, locked until the transaction ends.
 
     Raises:
         Missing: it is not theirs.
     """
-    row = _own(session, actor, assignment)
-    participation(session, row.campaign_id, row.annotator_id)
-    session.refresh(row, with_for_update=True)
-    return row
+    found = session.execute(
+        select(Participation, Assignment)
+        .join(
+            Assignment,
+            (Assignment.campaign_id == Participation.campaign_id)
+            & (Assignment.annotator_id == Participation.annotator_id),
+        )
+        .where(Assignment.id == assignment)
+        .with_for_update(of=[Participation, Assignment])
+    ).one_or_none()
+    name = f"assignment {assignment}"
+    if found is None:
+        raise missing(name)
+    part, row = found
+    require(actor, "work", Thing(owner=row.annotator_id, name=name))
+    return row, part
 
 
 def _known_reason(reason: str, known: Sequence[str], note: str) -> None:
@@ -675,10 +683,15 @@ def _known_reason(reason: str, known: Sequence[str], note: str) -> None:
 # What is shown
 
 
-def _task(session: Session, campaign: Campaign, row: Assignment) -> Task:
-    settings = settings_of(campaign)
+def _task(session: Session, settings: CampaignSettings, row: Assignment) -> Task:
     item = session.get_one(Item, row.item_id)
-    draft = session.get(Draft, row.id)
+    draft, response = session.execute(
+        select(Draft, Response)
+        .select_from(Assignment)
+        .outerjoin(Draft, Draft.assignment_id == Assignment.id)
+        .outerjoin(Response, Response.assignment_id == Assignment.id)
+        .where(Assignment.id == row.id)
+    ).one()
     return Task(
         assignment=row.id,
         campaign=row.campaign_id,
@@ -687,39 +700,41 @@ def _task(session: Session, campaign: Campaign, row: Assignment) -> Task:
         lease_until=row.lease_until,
         work=settings.work,
         messages=tuple(Message.model_validate(one) for one in item.messages),
-        candidates=_shown_candidates(session, row),
+        candidates=_shown_candidates(session, row, with_steps=settings.work.needs_steps),
         guideline=_guideline(session, row),
         markdown=settings.markdown,
         content_warning=settings.content_warning,
         draft=None if draft is None else SavedDraft(draft.value, draft.seq),
-        answer=_given(session, row),
+        answer=None if response is None else _given(response),
         suggestions=_suggestions(session, row) if settings.show_suggestions else (),
     )
 
 
-def _shown_candidates(session: Session, row: Assignment) -> tuple[ShownCandidate, ...]:
+def _shown_candidates(
+    session: Session, row: Assignment, *, with_steps: bool
+) -> tuple[ShownCandidate, ...]:
     found = select(Candidate.id, Candidate.text).where(Candidate.item_id == row.item_id)
     texts = dict(session.execute(found).tuples().all())
     steps: dict[int, list[str]] = {}
-    query = select(Step).where(Step.candidate_id.in_(row.order)).order_by(Step.idx)
-    for step in session.scalars(query):
-        steps.setdefault(step.candidate_id, []).append(step.text)
+    if with_steps:
+        query = select(Step).where(Step.candidate_id.in_(row.order)).order_by(Step.idx)
+        for step in session.scalars(query):
+            steps.setdefault(step.candidate_id, []).append(step.text)
     return tuple(
         ShownCandidate(number, texts[number], tuple(steps.get(number, ()))) for number in row.order
     )
 
 
 def _guideline(session: Session, row: Assignment) -> GuidelineInfo | None:
-    found = session.get(Guideline, (row.campaign_id, row.guideline_version))
+    found = None
+    if row.guideline_version:
+        found = session.get(Guideline, (row.campaign_id, row.guideline_version))
     if found is None:
         return None
     return GuidelineInfo(found.version, found.text, found.sha256, found.created_at)
 
 
-def _given(session: Session, row: Assignment) -> GivenAnswer | None:
-    found = session.scalar(select(Response).where(Response.assignment_id == row.id))
-    if found is None:
-        return None
+def _given(found: Response) -> GivenAnswer:
     return GivenAnswer(found.id, found.value, found.reason, found.revision, found.state)
 
 

@@ -593,17 +593,13 @@ def settings_of(campaign: Campaign) -> CampaignSettings:
     return CampaignSettings.model_validate(campaign.settings)
 
 
-def subject_of(session: Session, item: int) -> Subject:
-    """What an answer to an item is about."""
-    ids = session.scalars(
-        select(Candidate.id).where(Candidate.item_id == item).order_by(Candidate.idx)
-    ).all()
+def subject_of(session: Session, candidates: Sequence[int], work: Work) -> Subject:
+    """What an answer to an item with these candidates is about."""
     steps: Sequence[str] = ()
-    if len(ids) == 1:
-        steps = session.scalars(
-            select(Step.text).where(Step.candidate_id == ids[0]).order_by(Step.idx)
-        ).all()
-    return Subject(tuple(ids), tuple(steps))
+    if work.needs_steps:
+        query = select(Step.text).where(Step.candidate_id.in_(candidates)).order_by(Step.idx)
+        steps = session.scalars(query).all()
+    return Subject(tuple(candidates), tuple(steps))
 
 
 def set_item_state(item: Item, *, reopen: bool = False) -> None:

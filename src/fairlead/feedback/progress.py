@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
 
 from fairlead.feedback.campaigns import campaign_row
 from fairlead.feedback.permissions import Actor
@@ -15,6 +17,8 @@ from fairlead.feedback.store.tables import (
     Participation,
     Response,
 )
+
+Number = TypeVar("Number")
 
 
 @dataclass(frozen=True)
@@ -69,23 +73,19 @@ def campaign_progress(store: Store, actor: Actor, campaign: int) -> CampaignProg
     with store.read() as session:
         campaign_row(session, actor, "see_answers", campaign)
         normal = (Item.campaign_id == campaign, Item.role == "normal")
-        states = dict(
-            session.execute(select(Item.state, func.count()).where(*normal).group_by(Item.state))
-        )
         wanted = select(func.sum(Item.target)).where(*normal, Item.state != "dropped")
-        ours = Assignment.campaign_id == campaign
-        leases = dict(
-            session.execute(
-                select(Assignment.state, func.count()).where(ours).group_by(Assignment.state)
-            )
+        states = _counted(session, select(Item.state, func.count()).where(*normal), Item.state)
+        leases = _counted(
+            session,
+            select(Assignment.state, func.count()).where(Assignment.campaign_id == campaign),
+            Assignment.state,
         )
-        answers = dict(
-            session.execute(
-                select(Response.state, func.count())
-                .join(Assignment, Response.assignment_id == Assignment.id)
-                .where(Response.campaign_id == campaign, Assignment.purpose == "normal")
-                .group_by(Response.state)
-            )
+        answers = _counted(
+            session,
+            select(Response.state, func.count())
+            .join(Assignment, Response.assignment_id == Assignment.id)
+            .where(Response.campaign_id == campaign, Assignment.purpose == "normal"),
+            Response.state,
         )
         flags = select(func.count()).where(Flag.campaign_id == campaign, Flag.resolved_at.is_(None))
         people = select(func.count()).where(Participation.campaign_id == campaign)
@@ -109,13 +109,9 @@ def people_progress(store: Store, actor: Actor, campaign: int) -> list[PersonPro
     """How far each person is, by pseudonym."""
     with store.read() as session:
         campaign_row(session, actor, "see_answers", campaign)
-        last = dict(
-            session.execute(
-                select(Response.annotator_id, func.max(Response.submitted_at))
-                .where(Response.campaign_id == campaign)
-                .group_by(Response.annotator_id)
-            )
-        )
+        latest = select(Response.annotator_id, func.max(Response.submitted_at))
+        latest = latest.where(Response.campaign_id == campaign)
+        last = _counted(session, latest, Response.annotator_id)
         query = select(Participation).where(Participation.campaign_id == campaign)
         return [
             PersonProgress(
@@ -148,3 +144,8 @@ def own_progress(store: Store, actor: Actor, campaign: int) -> OwnProgress:
             items=session.scalar(items) or 0,
             items_done=session.scalar(done) or 0,
         )
+
+
+def _counted(session: Session, query: Select[str, Number], by: Any) -> dict[str, Number]:
+    """A number, or a time, for each group."""
+    return {name: number for name, number in session.execute(query.group_by(by))}  # noqa: C416

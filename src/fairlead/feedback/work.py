@@ -59,7 +59,7 @@ class Work(Record):
         """
         answer = _parsed(self.answer, value)
         problems = [*self.problems(answer, subject), *self._reason_problems(reason)]
-        problems += [(field, _UNSTORABLE) for field, text in _texts(value) if unstorable(text)]
+        problems += [(field, _UNSTORABLE) for field, text in texts_in(value) if unstorable(text)]
         if problems:
             raise InvalidAnswer.of(*problems)
         return self.canonical(answer, subject)
@@ -581,15 +581,15 @@ def _parsed(kind: type[Record], value: Any) -> Record:
         raise InvalidAnswer.of(*sentences(error)) from error
 
 
-def _texts(value: Any, path: str = "answer") -> list[tuple[str, str]]:
-    """All texts in a JSON value with the field they are in."""
+def texts_in(value: Any, path: str = "answer") -> list[tuple[str, str]]:
+    """All texts in a JSON value, keys too, each with the field it is in."""
     if isinstance(value, str):
         return [(path, value)]
     if isinstance(value, Mapping):
-        inside = [found for key, one in value.items() for found in _texts(one, str(key))]
+        inside = [found for key, one in value.items() for found in texts_in(one, str(key))]
         return [*inside, *(("answer", str(key)) for key in value)]
     if isinstance(value, Sequence):
-        return [found for one in value for found in _texts(one, path)]
+        return [found for one in value for found in texts_in(one, path)]
     return []
 
 

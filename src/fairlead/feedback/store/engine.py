@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -27,9 +27,10 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.dialect = engine.dialect.name
-        # Threads of one process queue here, fairly and without polling; SQLite's own lock is then
-        # only for other processes.
-        self._turn = threading.Lock() if self.dialect == "sqlite" else nullcontext()
+        # Threads of one process queue here without polling. SQLite has one writer anyway; with
+        # PostgreSQL, more threads than this would hold row locks while they wait for the
+        # interpreter.
+        self._turn = threading.BoundedSemaphore(1 if self.dialect == "sqlite" else 4)
         self._writer = engine.execution_options(immediate=True)
 
     @contextmanager
