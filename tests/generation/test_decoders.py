@@ -20,6 +20,7 @@ from tiny_policies import (
 
 from fairlead.core.errors import ConfigError
 from fairlead.core.seeds import Seed
+from fairlead.generation.cache import GroupedWave
 from fairlead.generation.decoders import PackedDecoder, PaddedDecoder
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Sampling
@@ -131,3 +132,21 @@ def test_a_window_bounds_packed_sequences() -> None:
     assert rollout.tokens == huggingface_greedy(policy, PROMPTS[0], 20)
     with pytest.raises(ConfigError, match="at most 24 tokens"):
         engine.sample(PROMPTS, greedy, n=1, seed=Seed(0))
+
+
+@torch.no_grad()
+def test_rows_of_a_prompt_share_its_keys_until_nobody_continues_it() -> None:
+    decoder = PackedDecoder(Policy(llama(), letters()).eval())
+    decoder.join(PROMPTS[:3], (0, 2, 0, 1, 2, 2), 20)
+    assert decoder.cache is not None
+    (grouped,) = decoder.cache.waves
+    assert isinstance(grouped, GroupedWave)
+    longest = max(map(len, PROMPTS[:3]))
+    assert grouped.prompts.keys[0].shape == (3, 2, longest, 8)
+    assert grouped.keys[0].shape == (6, 2, 20, 8)
+    assert (grouped.seats, grouped.seat.tolist()) == (3, [0, 6, 1, 3, 7, 8])
+    decoder.step(torch.tensor([4, 5, 6, 7, 8, 9]))
+    decoder.keep(torch.tensor([0, 2, 4]))
+    assert grouped.prompts.keys[0].shape == (2, 2, longest, 8)
+    assert (grouped.owners.tolist(), grouped.seat.tolist()) == ([0, 0, 1], [0, 1, 2])
+    assert (grouped.rows, grouped.used, grouped.room) == (3, longest + 1, 19)

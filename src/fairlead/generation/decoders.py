@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from fairlead.data.chat import Ids
-from fairlead.generation.cache import Wave, WaveCache
+from fairlead.generation.cache import WaveCache, wave
 from fairlead.generation.products import BlockedLayers
 from fairlead.generation.recording import WORTH, Run, replay
 from fairlead.models.attention import Decoding, attending, layout
@@ -78,7 +78,7 @@ class PackedDecoder:
             hidden = self._hidden(packed.input_ids[None], packed.position_ids[None], captured)
         spans = [slice(tree.start, tree.start + tree.length) for tree in packed.trees]
         self.cache = self.cache or WaveCache(len(captured.layers))
-        self.cache.waves.append(Wave(captured, spans, owners, room))
+        self.cache.waves.append(wave(captured, spans, owners, room))
         rows = torch.tensor(owners, device=hidden.device)
         ends = packed.ends
         self.positions = torch.cat([self.positions, packed.position_ids[ends][rows] + 1])
@@ -101,7 +101,7 @@ class PackedDecoder:
         cache, model = self.cache, self.policy.model
         if cache is None or model.device.type != "cpu" or model.dtype != torch.float32:
             return None
-        if cache.waves[0].slots - cache.waves[0].used < WORTH:
+        if cache.waves[0].room < WORTH:
             return None
         return replay(model, self._modules, (tokens, self.positions, cache), logits)
 

@@ -52,7 +52,7 @@ class Experience:
     cost_values: list[Tensor] = field(default_factory=list[Tensor])
     costs: Tensor | None = None
     """Cost of each reply."""
-    sampler_gap: Mean = Mean(0.0, 0.0)
+    sampler_gap: Mean = field(default_factory=lambda: Mean(0.0, 0.0))
     """Distance of the sampler's log-probabilities from the policy's, where both are known."""
 
     @property
