@@ -153,7 +153,6 @@ def claim(
         Missing: no such campaign for this person.
         ServiceError: others hold all items for too long.
     """
-    expire_leases(store, campaign, now=now)
     for attempt in range(60):
         try:
             return store.transact(lambda session: _claim(session, actor, campaign, now, another))
@@ -284,28 +283,8 @@ def flag(
 
 
 def expire_leases(store: Store, campaign: int, *, now: datetime) -> int:
-    """Takes back leases that ran out; part of every claim, so that no daemon is needed."""
-    stale = (
-        select(Assignment)
-        .where(
-            Assignment.campaign_id == campaign,
-            Assignment.state == "leased",
-            Assignment.lease_until <= now,
-        )
-        .order_by(Assignment.lease_until)
-        .limit(50)
-    )
-    with store.read() as session:
-        if session.scalars(stale.limit(1)).first() is None:
-            return 0
-
-    def expire(session: Session) -> int:
-        rows = session.scalars(stale.with_for_update(skip_locked=True)).all()
-        for row in sorted(rows, key=lambda one: one.item_id):
-            _close(session, row, "expired", now)
-        return len(rows)
-
-    return store.transact(expire)
+    """Takes back leases that ran out. Every claim does, so that no daemon is needed."""
+    return store.transact(lambda session: _expire(session, campaign, now))
 
 
 # Parts of a claim
@@ -320,6 +299,7 @@ def _claim(
     if refusal is not None:
         return refusal
     part = _participation(session, campaign, actor.pseudonym)
+    _expire(session, campaign, now)
     if part.state == "paused":
         return _waiting()
     live = session.scalars(_live(actor.pseudonym, now)).all()
@@ -336,6 +316,25 @@ def _claim(
         return _waiting() if part.state == "paused" else Nothing("empty", "All work is done.")
     session.flush()
     return _task(session, settings, found)
+
+
+def _expire(session: Session, campaign: int, now: datetime) -> int:
+    """Takes back some leases that ran out; never waits: what is locked is left to the next."""
+    stale = (
+        select(Assignment, Item)
+        .join(Item, Assignment.item_id == Item.id)
+        .where(
+            Assignment.campaign_id == campaign,
+            Assignment.state == "leased",
+            Assignment.lease_until <= now,
+        )
+        .order_by(Assignment.lease_until)
+        .limit(50)
+    )
+    rows = session.execute(stale.with_for_update(skip_locked=True, of=[Assignment, Item])).all()
+    for row, item in rows:
+        _end(row, item, "expired", now)
+    return len(rows)
 
 
 def _may_not_work(
@@ -615,12 +614,16 @@ def _prolong(row: Assignment, settings: CampaignSettings, now: datetime) -> None
 def _close(session: Session, row: Assignment, state: str, now: datetime) -> Item:
     """Ends a lease without an answer and gives its place back; returns the locked item."""
     item = _locked_item(session, row)
+    _end(row, item, state, now)
+    session.flush()
+    return item
+
+
+def _end(row: Assignment, item: Item, state: str, now: datetime) -> None:
     if row.state == "leased" and row.purpose == "normal":
         item.live_n -= 1
         set_item_state(item)
     row.state, row.closed_at = state, now
-    session.flush()
-    return item
 
 
 def _locked_item(session: Session, row: Assignment) -> Item:
