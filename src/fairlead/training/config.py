@@ -22,8 +22,9 @@ class TrainConfig(BaseModel):
     trained on counts three times (the backward pass is about two forward ones), one that is
     sampled or scored counts once. The schedule then runs over the work, and the data begin anew
     until it is done. None for no such limit."""
-    microbatch_tokens: PositiveInt = 8192
-    """Tokens computed at once: the one memory knob. It does not change the result."""
+    microbatch_tokens: PositiveInt = 2048
+    """Tokens computed at once: the one memory knob. It does not change the result. A processor is
+    no faster with more; a large accelerator is, as far as its memory goes."""
     learning_rate: PositiveFloat = 1e-5
     """Rate at the end of the warm-up."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
