@@ -134,7 +134,7 @@ class GroupedWave(Wave):
         stop = self.used + 1 - self.offset
         keys, values = self.keys[layer][:, :, :stop], self.values[layer][:, :, :stop]
         own, of_own = _flash(grouped, keys, values, scale=scaling)
-        share = torch.sigmoid(of_own - of_shared)[..., None]
+        share = torch.sigmoid(of_own - of_shared)[..., None].to(own.dtype)
         return torch.lerp(shared, own, share).reshape(rows, 1, heads, width)
 
     def _to_prompts(
