@@ -1,9 +1,11 @@
 """The database behind the service: SQLite in one file, or PostgreSQL."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -117,7 +119,13 @@ def _unknown(url: str) -> ConfigError:
 
 
 def _sqlite(target: URL) -> Engine:
-    engine = create_engine(target, connect_args={"timeout": BUSY_MS / 1000}, pool_size=20)
+    _keep_private(Path(target.database or ""))
+    engine = create_engine(
+        target,
+        connect_args={"timeout": BUSY_MS / 1000},
+        pool_size=20,
+        hide_parameters=True,  # Errors are logged; what people wrote is not.
+    )
 
     # The recipe of SQLAlchemy's manual: the driver starts no transactions, we do.
     @event.listens_for(engine, "connect")
@@ -137,6 +145,21 @@ def _sqlite(target: URL) -> Engine:
     return engine
 
 
+def _keep_private(file: Path) -> None:
+    """Makes a new file readable by its owner only; SQLite's own files beside it follow."""
+    if file.is_file():
+        return
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise ConfigError(
+            "the database cannot be made",
+            where=str(file),
+            got=error.strerror or type(error).__name__,
+            remedy="name a file in a folder that exists and can be written",
+        ) from error
+
+
 def _postgresql(target: URL) -> Engine:
     try:
         return create_engine(
@@ -144,6 +167,7 @@ def _postgresql(target: URL) -> Engine:
             pool_size=10,
             max_overflow=20,
             pool_pre_ping=True,
+            hide_parameters=True,
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigError(

@@ -501,11 +501,13 @@ class Webhook(Table):
     secret: Mapped[str]
     events: Mapped[list[Any]]
     active: Mapped[bool] = mapped_column(default=True)
+    last_seq: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Number of the last audit entry that the outbox was filled from."""
     created_at: Mapped[datetime]
 
 
 class WebhookDelivery(Table):
-    """The outbox: written in the transaction of the event, sent afterwards."""
+    """The outbox: filled from the audit chain, which is written with each event, and then sent."""
 
     __tablename__ = "webhook_delivery"
     __table_args__ = (Index(None, "state", "next_at"),)

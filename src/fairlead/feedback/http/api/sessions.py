@@ -1,0 +1,57 @@
+"""Logging in and out with a cookie."""
+
+from typing import Annotated
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from fairlead.feedback import accounts
+from fairlead.feedback.http.api.common import part
+from fairlead.feedback.http.visits import (
+    Database,
+    Person,
+    Visitor,
+    clear_cookie,
+    log_in,
+    set_cookie,
+)
+from fairlead.records import Record
+
+router = part("session")
+
+
+class Login(Record):
+    """Who logs in."""
+
+    login: Annotated[str, Field(max_length=100)]
+    password: Annotated[str, Field(max_length=1000)]
+
+
+class SessionInfo(Record):
+    """Who is logged in."""
+
+    pseudonym: str
+    role: str
+    csrf: str
+    """Goes into the header `X-CSRF-Token` of every request that changes something."""
+
+
+@router.get("/session")
+def who(visit: Visitor) -> SessionInfo:
+    """Who you are. Programs with a token have no CSRF token and need none."""
+    return SessionInfo(pseudonym=visit.actor.pseudonym, role=visit.actor.role, csrf=visit.csrf)
+
+
+@router.post("/session")
+def log_in_here(request: Request, response: Response, body: Login) -> SessionInfo:
+    """Log in with a cookie. The session that the browser had before ends."""
+    found = log_in(request, body.login, body.password)
+    set_cookie(request, response, found.token)
+    return SessionInfo(pseudonym=found.actor.pseudonym, role=found.actor.role, csrf=found.csrf)
+
+
+@router.delete("/session", status_code=204)
+def log_out(request: Request, response: Response, store: Database, visit: Person) -> None:
+    """Log out."""
+    accounts.logout(store, visit.session)
+    clear_cookie(request, response)
