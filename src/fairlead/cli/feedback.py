@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli.feedback_server import app as server_app
 from fairlead.cli.shell import Json, for_people, out, print_json
 
 if TYPE_CHECKING:
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
     from fairlead.feedback.quality import AgreementReport
 
-app = typer.Typer(help="Labels by people: how good they are.", no_args_is_help=True)
+app = typer.Typer(help="Labels by people: collect them, measure them.", no_args_is_help=True)
+app.add_typer(server_app)
 
 SHOWN_PAIRS = 20
 """Most pairs of people in the table; JSON has them all."""

@@ -111,6 +111,12 @@ def create_owner(store: Store, login: str, password: str, *, now: datetime) -> s
     return pseudonym
 
 
+def has_owner(store: Store) -> bool:
+    """Whether somebody has made the first account."""
+    with store.read() as session:
+        return session.scalar(select(Account.id).where(Account.role == "owner").limit(1)) is not None
+
+
 def invite(
     store: Store,
     actor: Actor,

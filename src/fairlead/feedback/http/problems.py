@@ -165,9 +165,7 @@ async def _not_logged_in(request: Request, error: Any) -> Response:
     for name, text in form.multi_items():
         if name != "csrf" and isinstance(text, str):
             fields.setdefault(name, []).append(text)
-    return render(
-        request, "kept.html", status_code=401, action=local_path(request), fields=fields
-    )
+    return render(request, "kept.html", status_code=401, action=local_path(request), fields=fields)
 
 
 async def _unfit_request(request: Request, error: Any) -> Response:

@@ -3,7 +3,7 @@
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from fairlead.core.errors import ConfigError
 from fairlead.records import Record
@@ -47,8 +47,6 @@ class ServerSettings(Record):
         Raises:
             ConfigError: a value that cannot work.
         """
-        from pydantic import ValidationError
-
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -64,6 +62,11 @@ class ServerSettings(Record):
     def https(self) -> bool:
         """Whether browsers come over https."""
         return self.public_origin.startswith("https://")
+
+    @property
+    def hostname(self) -> str:
+        """The name in the public address; empty for a server that only this machine reaches."""
+        return urlsplit(self.public_origin).hostname or ""
 
     @property
     def root_path(self) -> str:

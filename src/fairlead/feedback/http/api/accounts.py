@@ -7,8 +7,8 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from fairlead.feedback import accounts, audit
-from fairlead.feedback.accounts import Profile, TokenInfo
 from fairlead.feedback.accounts import Person as Account
+from fairlead.feedback.accounts import Profile, TokenInfo
 from fairlead.feedback.audit import Verdict
 from fairlead.feedback.http.api.common import Id, Name, part
 from fairlead.feedback.http.visits import (
@@ -127,9 +127,7 @@ def change_password(
 
 
 @router.post("/me/logout-everywhere", status_code=204)
-def logout_everywhere(
-    request: Request, response: Response, store: Database, visit: Person
-) -> None:
+def logout_everywhere(request: Request, response: Response, store: Database, visit: Person) -> None:
     """End all your sessions."""
     accounts.logout_everywhere(store, visit.actor)
     clear_cookie(request, response)

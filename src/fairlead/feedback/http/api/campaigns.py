@@ -236,9 +236,7 @@ def list_items(
 @router.post("/campaigns/{campaign}/items", status_code=201)
 def add_items(store: Database, visit: Visitor, now: Now, campaign: Id, body: NewItems) -> Added:
     """Add items. Items that are there with the same content are counted as known."""
-    return campaigns.add_items(
-        store, visit.actor, campaign, body.items, batch=body.batch, now=now
-    )
+    return campaigns.add_items(store, visit.actor, campaign, body.items, batch=body.batch, now=now)
 
 
 @router.put("/campaigns/{campaign}/priority")
@@ -246,9 +244,7 @@ def set_priority(
     store: Database, visit: Visitor, now: Now, campaign: Id, body: NewPriority
 ) -> Changed:
     """Set the priority of items; larger comes first."""
-    found = campaigns.set_priority(
-        store, visit.actor, campaign, body.items, body.priority, now=now
-    )
+    found = campaigns.set_priority(store, visit.actor, campaign, body.items, body.priority, now=now)
     return Changed(found=found)
 
 
@@ -298,5 +294,3 @@ def set_participation(
     campaigns.set_participation(
         store, visit.actor, campaign, person, body.state, why=body.why, now=now
     )
-
-

@@ -6,7 +6,7 @@ from fastapi import Query
 from pydantic import Field
 
 from fairlead.feedback import answers, assignment, progress
-from fairlead.feedback.answers import RecentAnswer, Receipt
+from fairlead.feedback.answers import Receipt, RecentAnswer
 from fairlead.feedback.assignment import FLAG_REASONS, SKIP_REASONS, Lease, Nothing, Task
 from fairlead.feedback.http.api.common import Id, part
 from fairlead.feedback.http.visits import Database, Now, Visitor, need_scope
@@ -132,9 +132,7 @@ def submit(store: Database, visit: Visitor, now: Now, number: Id, body: Sent) ->
 
 
 @router.put("/assignments/{number}/draft")
-def save_draft(
-    store: Database, visit: Visitor, now: Now, number: Id, body: SentDraft
-) -> KeptDraft:
+def save_draft(store: Database, visit: Visitor, now: Now, number: Id, body: SentDraft) -> KeptDraft:
     """Keep what was typed so far."""
     kept = answers.save_draft(store, visit.actor, number, body.value, body.seq, now=now)
     return KeptDraft(seq=kept)
