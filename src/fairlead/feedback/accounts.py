@@ -114,7 +114,8 @@ def create_owner(store: Store, login: str, password: str, *, now: datetime) -> s
 def has_owner(store: Store) -> bool:
     """Whether somebody has made the first account."""
     with store.read() as session:
-        return session.scalar(select(Account.id).where(Account.role == "owner").limit(1)) is not None
+        owner = session.scalar(select(Account.id).where(Account.role == "owner").limit(1))
+    return owner is not None
 
 
 def invite(

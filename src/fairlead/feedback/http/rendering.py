@@ -16,7 +16,8 @@ def render(
     """A page.
 
     Besides `values`, templates know `request`, `actor` and `csrf` (None and "" for strangers),
-    `root`, which goes in front of every path, and `ui_version`, which changes with the static files.
+    `root`, which goes in front of every path, and `ui_version`, which changes with the static
+    files.
 
     Args:
         request: what is answered.

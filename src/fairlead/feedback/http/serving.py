@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
@@ -63,10 +64,8 @@ def serve_until_stopped(
         _write_logs(listening)
         _welcome(store, address, say)
         server = uvicorn.Server(_config(store, listening, settings))
-        try:
+        with suppress(KeyboardInterrupt):  # Raised again after everything has ended in order.
             server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            pass  # Raised again by uvicorn after everything has ended in order.
     finally:
         store.close()
 

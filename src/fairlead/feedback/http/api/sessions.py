@@ -9,11 +9,13 @@ from fairlead.feedback import accounts
 from fairlead.feedback.http.api.common import part
 from fairlead.feedback.http.visits import (
     Database,
+    Now,
     Person,
     Visitor,
     clear_cookie,
     log_in,
     set_cookie,
+    slow_logins,
 )
 from fairlead.records import Record
 
@@ -48,6 +50,29 @@ def log_in_here(request: Request, response: Response, body: Login) -> SessionInf
     found = log_in(request, body.login, body.password)
     set_cookie(request, response, found.token)
     return SessionInfo(pseudonym=found.actor.pseudonym, role=found.actor.role, csrf=found.csrf)
+
+
+class Acceptance(Record):
+    """An invitation's secret (the last part of its link), and how the person will log in."""
+
+    secret: Annotated[str, Field(max_length=100)]
+    login: Annotated[str, Field(max_length=100)] = ""
+    """Not needed for a new password."""
+    password: Annotated[str, Field(max_length=1000)]
+
+
+class Joined(Record):
+    """The name under which a person's answers are kept."""
+
+    pseudonym: str
+
+
+@router.post("/invitations/accept", status_code=201)
+def accept_invitation(request: Request, store: Database, now: Now, body: Acceptance) -> Joined:
+    """Make an account from an invitation, or set a new password with such a link."""
+    slow_logins(request)
+    made = accounts.accept_invitation(store, body.secret, body.login, body.password, now=now)
+    return Joined(pseudonym=made)
 
 
 @router.delete("/session", status_code=204)
