@@ -57,6 +57,8 @@ class RecentAnswer:
     response: int
     assignment: int
     value: Value | None
+    shown: Value | None
+    """The same in positions of the order that the person saw."""
     state: str
     submitted_at: datetime
     first_words: str
@@ -167,6 +169,7 @@ def last_answers(store: Store, actor: Actor, campaign: int) -> list[RecentAnswer
                 one.id,
                 one.assignment_id,
                 one.value,
+                one.shown,
                 one.state,
                 one.submitted_at,
                 next((m["content"][:120] for m in messages if m["role"] == "user"), ""),

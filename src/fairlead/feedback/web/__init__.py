@@ -1,0 +1,1 @@
+"""The pages of the feedback service: forms that work without JavaScript, and one small module."""
