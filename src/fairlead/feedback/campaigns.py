@@ -719,7 +719,7 @@ def _add_item(
     batch: int | None,
     now: datetime,
 ) -> None:
-    _check_item(settings.work, new)
+    check_item(settings.work, new)
     messages = [message.model_dump(mode="json") for message in new.messages]
     item = Item(
         campaign_id=campaign.id,
@@ -781,7 +781,7 @@ def _add_gold(session: Session, work: Work, item: Item, new: NewItem, ids: tuple
     session.add(Gold(item_id=item.id, accepted=accepted, why=new.why, difficulty=new.difficulty))
 
 
-def _check_item(work: Work, new: NewItem) -> None:
+def check_item(work: Work, new: NewItem) -> None:
     """Whether an item fits the work.
 
     Raises:

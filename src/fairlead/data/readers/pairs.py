@@ -213,3 +213,30 @@ def _preference(row: Row, layout: _Layout) -> float:
             layout.verdict, "one of " + ", ".join(map(str, layout.meaning)), shown(verdict)
         )
     return layout.meaning[verdict]
+
+
+ARENA = {"model_a": 1, "model_b": -1, "tie": 0, "tie (bothbad)": 0}
+
+
+@reader("arena-votes", has("conversation_a", "conversation_b", "winner"))
+def arena_votes(row: Row, at: Provenance) -> Iterator[Comparison]:
+    """Chatbot Arena: two models' conversations and a vote: one of them, a tie, or both bad.
+
+    The vote is about whole conversations; where these part before the last reply, no single reply
+    carries it and the row is refused.
+    """
+    sides = [messages(row[f"conversation_{side}"], f"conversation_{side}") for side in "ab"]
+    turns, first, second = divide(sides[0], sides[1])
+    winner = row["winner"]
+    if not isinstance(winner, str) or winner not in ARENA:
+        raise BadRow("winner", "one of " + ", ".join(ARENA), shown(winner))
+    judge = row.get("judge")
+    if isinstance(judge, str):
+        at = at.model_copy(update={"annotator": judge})
+    better, worse = (first, second) if ARENA[winner] >= 0 else (second, first)
+    yield Comparison(
+        prompt=make_prompt(turns, row, at, "conversation_a"),
+        chosen=better,
+        rejected=worse,
+        tie=ARENA[winner] == 0,
+    )

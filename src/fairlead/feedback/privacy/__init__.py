@@ -1,0 +1,1 @@
+"""Privacy: finding personal data in texts, erasure on request, retention."""
