@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fairlead import __version__
 from fairlead.feedback.errors import Missing
 from fairlead.feedback.http import api, problems
-from fairlead.feedback.http.gate import Gate, log_failure
+from fairlead.feedback.http.gate import Gate
 from fairlead.feedback.http.limits import Limit
 from fairlead.feedback.http.rendering import static_files, ui_version
 from fairlead.feedback.http.settings import ServerSettings
@@ -91,7 +91,7 @@ async def static_file(request: Request, name: str) -> Response:
 async def _lifetime(app: FastAPI) -> AsyncGenerator[None]:
     state = app.state
     anyio.to_thread.current_default_thread_limiter().total_tokens = state.settings.threads
-    worker = Worker(state.store, state.clock, failed=log_failure)
+    worker = Worker(state.store, state.clock, failed=problems.log_failure)
     if state.settings.webhooks:
         worker.start()
     yield

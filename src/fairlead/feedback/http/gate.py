@@ -2,7 +2,6 @@
 
 import logging
 import time
-import traceback
 from typing import Any
 
 from fastapi import Request, Response
@@ -18,12 +17,12 @@ from fairlead.feedback.http.problems import (
     TooLarge,
     WrongHost,
     answer,
+    log_failure,
     respond,
 )
 from fairlead.feedback.http.settings import ServerSettings
 
 ACCESS = logging.getLogger("fairlead.feedback.access")
-ERRORS = logging.getLogger("fairlead.feedback.errors")
 
 POLICY = "; ".join(
     (
@@ -174,12 +173,6 @@ def _wrong_host(settings: ServerSettings, host: str) -> WrongHost:
         remedy="behind a proxy, start the server with --public-origin and the address that"
         " browsers show, and let the proxy pass the Host header on",
     )
-
-
-def log_failure(error: Exception, where: str = "webhooks") -> None:
-    """Logs a bug: the lines of code, not the message, which may quote what people wrote."""
-    lines = "".join(traceback.format_tb(error.__traceback__))
-    ERRORS.error("%s at %s\n%s", type(error).__name__, where, lines)
 
 
 def _failure(request: Request, error: Exception) -> Response:

@@ -1,5 +1,7 @@
 """Errors as answers: every one has a status, and says what, where, expected, got, remedy."""
 
+import logging
+import traceback
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +25,8 @@ from fairlead.feedback.errors import (
 )
 from fairlead.feedback.http.rendering import below_root, local_path, render
 from fairlead.records import Record
+
+ERRORS = logging.getLogger("fairlead.feedback.errors")
 
 
 class TooMany(FairleadError):
@@ -139,6 +143,12 @@ def wants_json(request: Request) -> bool:
     return "application/json" in accept and "text/html" not in accept
 
 
+def log_failure(error: Exception, where: str = "webhooks") -> None:
+    """Logs a bug: the lines of code, not the message, which may quote what people wrote."""
+    lines = "".join(traceback.format_tb(error.__traceback__))
+    ERRORS.error("%s at %s\n%s", type(error).__name__, where, lines)
+
+
 def add_handlers(app: FastAPI) -> None:
     """Answers every error that a handler may raise; nothing else may become a 500."""
     app.add_exception_handler(LoginFailed, _not_logged_in)
@@ -209,6 +219,7 @@ async def _unfit_value(request: Request, error: Any) -> Response:
 
 
 async def _database(request: Request, error: Any) -> Response:
+    log_failure(error, getattr(request.scope.get("route"), "path", "-"))
     busy = ServiceError(
         "the database does not answer",
         got=type(error).__name__,

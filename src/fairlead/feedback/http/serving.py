@@ -15,7 +15,8 @@ import uvicorn
 from fairlead.core.errors import ConfigError
 from fairlead.feedback import accounts
 from fairlead.feedback.http.app import create_app
-from fairlead.feedback.http.gate import ACCESS, ERRORS
+from fairlead.feedback.http.gate import ACCESS
+from fairlead.feedback.http.problems import ERRORS
 from fairlead.feedback.http.settings import LOOPBACK, ServerSettings
 from fairlead.feedback.http.visits import utc_now
 from fairlead.feedback.permissions import LOCAL

@@ -20,6 +20,7 @@ from fairlead.feedback.http.visits import (
     need_scope,
     person_of,
     settings_of,
+    slow_logins,
 )
 from fairlead.feedback.permissions import Role, Scope, Thing, require
 from fairlead.records import Record
@@ -122,6 +123,7 @@ def change_password(
     body: PasswordChange,
 ) -> None:
     """Set a new password; ends all your sessions, this one too."""
+    slow_logins(request)
     accounts.change_password(store, visit.actor, body.old, body.new, now=now)
     clear_cookie(request, response)
 

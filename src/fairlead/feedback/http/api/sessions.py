@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Request, Response
 from pydantic import Field
 
-from fairlead.feedback import accounts
+from fairlead.feedback import accounts, assignment
 from fairlead.feedback.http.api.common import part
 from fairlead.feedback.http.visits import (
     Database,
@@ -76,7 +76,8 @@ def accept_invitation(request: Request, store: Database, now: Now, body: Accepta
 
 
 @router.delete("/session", status_code=204)
-def log_out(request: Request, response: Response, store: Database, visit: Person) -> None:
-    """Log out."""
+def log_out(request: Request, response: Response, store: Database, visit: Person, now: Now) -> None:
+    """Log out, and give back what you hold."""
+    assignment.release_all(store, visit.actor, now=now)
     accounts.logout(store, visit.session)
     clear_cookie(request, response)
