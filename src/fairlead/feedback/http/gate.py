@@ -19,6 +19,7 @@ from fairlead.feedback.http.problems import (
     answer,
     log_failure,
     respond,
+    route_of,
 )
 from fairlead.feedback.http.settings import ServerSettings
 
@@ -176,7 +177,7 @@ def _wrong_host(settings: ServerSettings, host: str) -> WrongHost:
 
 
 def _failure(request: Request, error: Exception) -> Response:
-    log_failure(error, _route(request.scope))
+    log_failure(error, route_of(request))
     problem = Problem(
         what="something went wrong in the server",
         remedy="try again; if it happens again, tell whoever runs this server",
@@ -188,9 +189,6 @@ def _log(scope: Any, status: int, seconds: float) -> None:
     client = scope.get("client")
     address = truncated(client[0] if client else "")
     millis = round(1000 * seconds)
-    ACCESS.info("%s %s %s %d %d ms", address, scope["method"], _route(scope), status, millis)
-
-
-def _route(scope: Any) -> str:
-    """The route, not the path: a path may hold the secret of an invitation."""
-    return getattr(scope.get("route"), "path", "-")
+    ACCESS.info(
+        "%s %s %s %d %d ms", address, scope["method"], route_of(Request(scope)), status, millis
+    )

@@ -143,6 +143,15 @@ def wants_json(request: Request) -> bool:
     return "application/json" in accept and "text/html" not in accept
 
 
+def route_of(request: Request) -> str:
+    """The route of a request, not its path: a path may hold the secret of an invitation."""
+    if "endpoint" not in request.scope:
+        return "-"
+    names = {str(value): name for name, value in request.path_params.items()}
+    parts = local_path(request).split("/")
+    return "/".join(f"{{{names[part]}}}" if part in names else part for part in parts)
+
+
 def log_failure(error: Exception, where: str = "webhooks") -> None:
     """Logs a bug: the lines of code, not the message, which may quote what people wrote."""
     lines = "".join(traceback.format_tb(error.__traceback__))
@@ -219,7 +228,7 @@ async def _unfit_value(request: Request, error: Any) -> Response:
 
 
 async def _database(request: Request, error: Any) -> Response:
-    log_failure(error, getattr(request.scope.get("route"), "path", "-"))
+    log_failure(error, route_of(request))
     busy = ServiceError(
         "the database does not answer",
         got=type(error).__name__,
