@@ -232,3 +232,21 @@ def test_the_description_names_every_refusal(served):
         for method in methods.values():
             assert {"401", "403", "404", "409", "422", "429"} <= set(method["responses"])
     assert "what" in schema["components"]["schemas"]["Problem"]["required"]
+
+
+def test_work_is_withdrawn_and_people_are_forgotten(served):
+    world = served.world
+    campaign = world.campaign([pair(0)])
+    world.answer(world.people[0], world.claim(world.people[0], campaign), reason="my words")
+    quality = served.program(world.lead).get(f"/api/v1/campaigns/{campaign}/quality").json()
+    assert quality["answers"]["normal"] == 1
+    browser, csrf = served.logged_in(world.people[0])
+    token = {"X-CSRF-Token": csrf}
+    withdrawn = browser.post("/api/v1/me/withdraw", headers=token).json()
+    assert withdrawn["exports"] == 0 and sum(withdrawn["counts"].values()) > 0
+    assert browser.get(f"/api/v1/campaigns/{campaign}/answers/last").json() == []
+    assert browser.post("/api/v1/me/forget", headers=token, json={}).status_code == 200
+    body = {"login": "p0", "password": PASSWORD}
+    assert served.browser().post("/api/v1/session", json=body).status_code == 401
+    program = served.program(world.people[1])
+    assert program.post("/api/v1/me/withdraw").status_code == 403

@@ -89,6 +89,22 @@ class Link(Record):
     link: str
 
 
+class Forgetting(Record):
+    """Whether free text that you wrote beside answers goes, too."""
+
+    texts: bool = False
+
+
+class Erased(Record):
+    """What was erased."""
+
+    counts: dict[str, int]
+    """Rows by what they are."""
+    exports: int
+    """Copies outside of this server that hold your answers until they are made anew; whoever runs
+    it has a list of them."""
+
+
 class AccountState(Record):
     """Whether somebody may log in."""
 
@@ -154,6 +170,32 @@ def give_consent(store: Database, visit: Visitor, now: Now, body: Agreed) -> Non
     """Agree to the current version."""
     need_scope(visit, "label")
     accounts.give_consent(store, visit.actor, body.version, now=now)
+
+
+@router.post("/me/withdraw")
+def withdraw(store: Database, visit: Person, now: Now) -> Erased:
+    """Take all your work out, for good: answers and their history, drafts, flags, notes."""
+    from fairlead.feedback.privacy.erase import withdraw_work
+
+    found = withdraw_work(store, visit.actor, now=now)
+    return Erased(counts=found.counts, exports=len(found.exports))
+
+
+@router.post("/me/forget")
+def forget(
+    request: Request,
+    response: Response,
+    store: Database,
+    visit: Person,
+    now: Now,
+    body: Forgetting,
+) -> Erased:
+    """Erase who you are, for good; your answers stay under a name that leads to nobody."""
+    from fairlead.feedback.privacy.erase import forget_me
+
+    found = forget_me(store, visit.actor, texts=body.texts, now=now)
+    clear_cookie(request, response)
+    return Erased(counts=found.counts, exports=len(found.exports))
 
 
 # Tokens

@@ -1,7 +1,7 @@
 """What leads do: projects, campaigns, guidelines, items, flags, progress."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from pydantic import Field
@@ -284,6 +284,15 @@ def campaign_progress(store: Database, visit: Visitor, campaign: Id) -> Campaign
 def people_progress(store: Database, visit: Visitor, campaign: Id) -> list[PersonProgress]:
     """How far each person is, by pseudonym."""
     return progress.people_progress(store, visit.actor, campaign)
+
+
+@router.get("/campaigns/{campaign}/quality")
+def quality(store: Database, visit: Visitor, campaign: Id) -> dict[str, Any]:
+    """How good the labels are: agreement, gold, biases, findings about people."""
+    # Loads the statistics, which a server that only collects does not need.
+    from fairlead.feedback.statistics import campaign_quality
+
+    return campaign_quality(store, visit.actor, campaign).model_dump(mode="json")
 
 
 @router.put("/campaigns/{campaign}/people/{person}", status_code=204)
