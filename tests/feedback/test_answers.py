@@ -84,9 +84,9 @@ def test_beyond_the_last_ten_an_answer_stays_and_both_are_shown(world, store):
     with pytest.raises(Conflict, match="no longer be undone"):
         answers.undo(store, who, 1, now=at(1))
     assert world.answer(who, tasks[1], {"preferred": None}).status == "revised"
-    assert [one.response for one in answers.last_answers(store, who, campaign)] == [
-        *range(11, 1, -1)
-    ]
+    last = answers.last_answers(store, who, campaign)
+    assert [one.response for one in last] == [*range(11, 1, -1)]
+    assert [one.shown["preferred"] for one in last] == [0] * 9 + [None]
 
 
 def test_a_late_answer_counts_while_its_place_is_free(world, store):

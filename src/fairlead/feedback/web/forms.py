@@ -110,9 +110,10 @@ def _fill_pairwise(work: Pairwise, value: Value) -> Filled:
 def _say_pairwise(work: Pairwise, value: Value, letters: Mapping[int, str]) -> str:
     if value["preferred"] is None:
         return "both are bad" if value.get("both_bad") else "a tie"
-    strength = value.get("strength")
-    much = f" ({work.strengths[strength - 1]})" if strength else ""
-    return f"{letters[value['preferred']]} is {work.polarity}{much}"
+    letter, strength = letters[value["preferred"]], value.get("strength")
+    return (
+        f"{letter}: {work.strengths[strength - 1]}" if strength else f"{letter} is {work.polarity}"
+    )
 
 
 def _read_ranking(work: RankingWork, fields: Fields, subject: Subject) -> Value:

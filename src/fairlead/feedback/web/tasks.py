@@ -118,7 +118,7 @@ def task_page(request: Request, store: Database, visit: Visitor, number: Id) -> 
     task = assignment.task(store, visit.actor, number)
     filled = _filled(task)
     markdown = task.markdown and request.query_params.get("view") != "text"
-    rounds = _rounds(request, task, filled) + (request.query_params.get("more") == "yes")
+    rounds = _rounds(request, task, filled, request.query_params.get("more") == "yes")
     return _page(request, store, visit, task, filled, markdown=markdown, rounds=rounds)
 
 
@@ -358,9 +358,15 @@ def _filled(task: Task) -> Filled:
     return {} if value is None else forms.fill(task.work, value)
 
 
-def _rounds(request: Request, task: Task, filled: Filled) -> int:
-    live = _replier(request) is not None
-    return max(1, forms.exchanges(filled)) if not live else forms.exchanges(filled)
+def _rounds(request: Request, task: Task, filled: Filled, more: bool = False) -> int:
+    """How many exchanges a red-team form shows: one more than a live model has answered."""
+    if not isinstance(task.work, RedTeam):
+        return 0
+    if _replier(request) is None:
+        wanted = max(1, forms.exchanges(filled)) + more
+    else:
+        wanted = sum(name.startswith("model_") for name in filled) + 1
+    return min(wanted, task.work.max_turns // 2)
 
 
 def _again(

@@ -136,8 +136,9 @@ function task(form) {
   let changed = false;
   let saving = null;
   let timer = null;
+  const remember = () => memory.set(key, { seq: Number(form.elements.seq.value), fields: typed() });
   const onChange = () => {
-    memory.set(key, { at: Date.now(), fields: typed() });
+    remember();
     changed = true;
     timer ??= setTimeout(() => { timer = null; saveDraft(); }, 2000);
   };
@@ -152,6 +153,7 @@ function task(form) {
       const answer = await saving;
       if (answer.ok) {
         form.elements.seq.value = answer.data.seq;
+        if (!left) remember();
         if (!changed && !busy) say("saved", "Draft saved");
       } else if (!busy) say("failed", answer.status === 401 ? "Your session ended: the draft is kept in this browser" : "The draft is kept in this browser only");
     } catch {
@@ -165,7 +167,9 @@ function task(form) {
 
   function restore() {
     const kept = memory.get(key);
-    if (!kept || !box.hidden || form.dataset.state === "submitted") return;
+    // A later draft on the server comes from another device, or from a button of this page.
+    if (!kept || kept.seq < Number(form.elements.seq.value)) return;
+    if (!box.hidden || form.dataset.state === "submitted") return;
     fillIn(form, kept.fields);
     ranking?.show();
     steps?.show();
