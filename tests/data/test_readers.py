@@ -85,6 +85,16 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"input": "a", "output_1": "b", "output_2": "c", "label": 2},
         {"prompt": "a", "completion_a": "b", "completion_b": "c", "preference": "b-is-better"},
     ],
+    "arena-votes": [
+        {
+            "conversation_a": [USER, {"role": "assistant", "content": "b"}],
+            "conversation_b": [USER, {"role": "assistant", "content": "c"}],
+            "winner": "model_b",
+            "judge": "arena_user_7",
+            "model_a": "x",
+            "model_b": "y",
+        }
+    ],
     "finegrained-rlhf": [
         {
             "question": "q",
@@ -397,3 +407,13 @@ def test_flags_of_a_preference_row_are_kept_and_checked(tmp_path):
     assert (record.chosen_safe, record.rejected_safe) == (True, None)
     with pytest.raises(BadRow, match="chosen_safe"):
         list(FORMATS["preference"].parse(row | {"chosen_safe": "yes"}, Provenance(source="x")))
+
+
+def test_arena_votes(tmp_path: Path):
+    row = ROWS["arena-votes"][0]
+    record = only(tmp_path, row)
+    assert (record.chosen, record.rejected, record.tie) == ("c", "b", False)
+    assert record.prompt.provenance.annotator == "arena_user_7"
+    for winner in ("tie", "tie (bothbad)"):
+        tied = only(tmp_path, {**row, "winner": winner})
+        assert (tied.chosen, tied.rejected, tied.tie) == ("b", "c", True)

@@ -54,9 +54,7 @@ def import_command(
         policy: Any = one_of("--pii", pii, ("report", "mask", "refuse"))
         if format == "items" or (format == "auto" and _holds_items(file)):
             rows, refused = _item_rows(file)
-            report = import_items(
-                store, LOCAL, number, rows, pii=policy, refused=refused, now=now
-            )
+            report = import_items(store, LOCAL, number, rows, pii=policy, refused=refused, now=now)
         else:
             records, refused = _records(file, format)
             kept: Any = one_of("--labels", labels, ("suggestion", "gold", "drop"))
@@ -172,14 +170,10 @@ def export_command(
     weighted: Annotated[
         bool, typer.Option("--weighted", help="People with findings count less.")
     ] = False,
-    parts: Annotated[
-        str, typer.Option("--parts", help="As train=0.9,test=0.1.")
-    ] = "train=1",
+    parts: Annotated[str, typer.Option("--parts", help="As train=0.9,test=0.1.")] = "train=1",
     seed: Annotated[int, typer.Option("--seed", help="Of the parts.")] = 0,
     reasons: Annotated[bool, typer.Option(help="Free-text reasons leave, too.")] = True,
-    groups: Annotated[
-        bool, typer.Option("--groups", help="People's groups leave, too.")
-    ] = False,
+    groups: Annotated[bool, typer.Option("--groups", help="People's groups leave, too.")] = False,
     pii: Pii = "report",
     as_json: Json = False,
 ) -> None:
@@ -437,9 +431,7 @@ def purge(
 
     retention = checked_settings(Retention, _retention(config))
     with opened(db, must_exist=True) as store:
-        report = purge_store(
-            store, LOCAL, retention, dry_run=dry_run, now=datetime.now(UTC)
-        )
+        report = purge_store(store, LOCAL, retention, dry_run=dry_run, now=datetime.now(UTC))
         if not dry_run:
             wipe(store)
     if as_json:

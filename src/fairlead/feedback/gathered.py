@@ -5,8 +5,8 @@ numbers of the database.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -141,6 +141,13 @@ class Gathered:
         """What was asked."""
         return self.settings.work
 
+    def limited(self, names: Collection[str]) -> "Gathered":
+        """The same without items of other external ids and the answers to them."""
+        wanted = set(names)
+        cases = {n: case for n, case in self.cases.items() if case.external_id in wanted}
+        answers = tuple(answer for answer in self.answers if answer.item in cases)
+        return replace(self, cases=cases, answers=answers)
+
     def counted(self) -> list[Answer]:
         """The answers that the campaign was made for: no gold, no repeats, none that was late."""
         return [a for a in self.answers if a.purpose == "normal" and a.state == "counted"]
@@ -190,9 +197,7 @@ def _places(session: Session, campaign: int) -> dict[int, int]:
     return dict(session.execute(query.where(Item.campaign_id == campaign)).tuples().all())
 
 
-def _cases(
-    session: Session, campaign: int, work: Work, places: dict[int, int]
-) -> dict[int, Case]:
+def _cases(session: Session, campaign: int, work: Work, places: dict[int, int]) -> dict[int, Case]:
     replies, golds = _replies(session, campaign), _golds(session, campaign)
     hints: defaultdict[int, list[Hint]] = defaultdict(list)
     query = select(Suggestion).join(Item, Suggestion.item_id == Item.id)
@@ -211,9 +216,7 @@ def _cases(
             target=item.target,
             meta=dict(item.meta),
             replies=tuple(replies[item.id]),
-            accepted=tuple(
-                work.renamed(one, places.__getitem__) for one in golds.get(item.id, ())
-            ),
+            accepted=tuple(work.renamed(one, places.__getitem__) for one in golds.get(item.id, ())),
             hints=tuple(hints[item.id]),
         )
         for item in items

@@ -360,9 +360,7 @@ def _draft(name: str, judged: _Judged, info: CampaignInfo, labels: Labels) -> _D
         candidates=shuffled.replies,
         role="gold" if gold else "normal",
         accepted=(value,) if gold and value is not None else (),
-        suggestions=()
-        if gold or value is None
-        else (NewSuggestion(value=value, agent=SOURCE),),
+        suggestions=() if gold or value is None else (NewSuggestion(value=value, agent=SOURCE),),
         meta=_meta(judged.prompt, at),
     )
     return _Draft(name, item)

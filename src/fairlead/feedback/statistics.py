@@ -1,5 +1,4 @@
-"""Everything about the quality of a campaign's labels: what `fairlead feedback stats` and a page
-of the server show.
+"""Everything about the quality of a campaign's labels, for the command line and for pages.
 
 Importing this loads scipy; a server that must start at once imports it where it is used.
 """

@@ -1,5 +1,5 @@
-"""Labels leave the store: records for training, the raw answers beside them, a data card and a
-manifest, under pseudonyms that are of this one export.
+"""Labels leave the store: records, raw answers, a data card and a manifest.
 
-`write` makes exports. `settings` can be imported without a database driver.
+People appear under pseudonyms that are of one export alone. `write` makes exports; `settings` can
+be imported without a database driver.
 """

@@ -31,6 +31,9 @@ from fairlead.feedback.work import Pairwise, Ratings, Work
 EVEN = 1e-9
 """Shares that differ by less are equal."""
 
+LABELLED = ("pairwise", "binary", "likert")
+"""Kinds of work whose items have one label each."""
+
 Weights = Mapping[str, float]
 
 
@@ -135,7 +138,7 @@ def _weights(gathered: Gathered) -> dict[str, float]:
 
 
 def _fitted(work: Work, asked: Question | None, method: str, weights: Weights) -> _Fitted:
-    if asked is None:
+    if asked is None or work.kind not in LABELLED:
         return _Fitted({}, {})
     table = asked.table
     known = {name: weight for name, weight in weights.items() if name in table.people.names}

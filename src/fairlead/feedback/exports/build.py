@@ -1,4 +1,4 @@
-"""Puts an export together in memory: records by part, raw rows, and what there is to say of them."""
+"""Puts an export together in memory: records by part, raw rows, and a manifest."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ from fairlead.feedback.exports.settings import ExportSettings, Format
 from fairlead.feedback.gathered import Answer, Case, Gathered, Reply
 from fairlead.feedback.labels import counted_table, groups_of
 from fairlead.feedback.privacy.pii import Scan
-from fairlead.feedback.quality import by_group
+from fairlead.feedback.quality import QualityReport, by_group
 from fairlead.feedback.statistics import CampaignQuality, measure_campaign
 from fairlead.records import Record
 
@@ -184,9 +184,7 @@ def _part(case: Case, settings: ExportSettings) -> str:
 # Raw rows
 
 
-def _answer_row(
-    gathered: Gathered, answer: Answer, names: _Names, settings: ExportSettings
-) -> Row:
+def _answer_row(gathered: Gathered, answer: Answer, names: _Names, settings: ExportSettings) -> Row:
     """An answer as it was given; replies are indices of the item's own order."""
     row = {
         "item": gathered.cases[answer.item].external_id,
@@ -326,22 +324,17 @@ def _manifest(
             for version, n in sorted(consents.items(), key=lambda one: one[0] or 0)
         ],
         "strata": dict(Counter(row["stratum"] for row in items)),
-        "quality": [_quality(gathered, quality, name) for name in _names(quality)],
+        "quality": [_quality(one.name, one.quality) for one in quality.questions],
         "rankings": None if quality.rankings is None else quality.rankings.model_dump(mode="json"),
         "personal_data": scan.report().model_dump(mode="json"),
     }
 
 
-def _names(quality: CampaignQuality) -> list[str]:
-    return [question.name for question in quality.questions]
-
-
-def _quality(gathered: Gathered, quality: CampaignQuality, name: str) -> Row:
+def _quality(question: str, report: QualityReport) -> Row:
     """The numbers of one question that a reader of the data needs; names nobody."""
-    report = quality[name]
     gold, bias, length = report.agreement.gold, report.position, report.length
     return {
-        "question": name,
+        "question": question,
         "agreement": [one.model_dump(mode="json") for one in report.agreement.coefficients],
         "gold_accuracy": None if gold is None else gold.accuracy.model_dump(mode="json"),
         "repeats": _dumped(report.agreement.repeats),

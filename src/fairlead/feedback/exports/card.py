@@ -1,5 +1,6 @@
-"""The data card: what a reader must know of a data set, after Gebru et al. 2021 (Datasheets for
-Datasets, arXiv:1803.09010).
+"""The data card: what a reader must know of a data set.
+
+After Gebru et al. 2021 (Datasheets for Datasets, arXiv:1803.09010).
 """
 
 from collections.abc import Iterator, Mapping

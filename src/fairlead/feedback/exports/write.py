@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,7 +85,8 @@ def export_campaign(
     made = _made(store, actor, campaign, settings or ExportSettings(), now)
     with whole_folder(folder) as temporary:
         manifest = _write(temporary, temporary / "data", made.built)
-    return _registered(store, actor, made, folder, manifest, now)
+        # Before the folder is in its place: what cannot be registered must not stay.
+        return _registered(store, actor, made, folder, manifest, now)
 
 
 def export_into(
@@ -96,11 +97,20 @@ def export_into(
     settings: ExportSettings | None = None,
     *,
     now: datetime,
+    only: Collection[str] | None = None,
 ) -> ExportInfo:
-    """The same with records beside the other files, into a folder that is there: a stage's."""
-    made = _made(store, actor, campaign, settings or ExportSettings(), now)
+    """The same with records beside the other files, into a folder that is there: a stage's.
+
+    `only` are the external ids of a round, where it is not the whole campaign that is written.
+    """
+    made = _made(store, actor, campaign, settings or ExportSettings(), now, only)
     manifest = _write(folder, folder, made.built)
-    return _registered(store, actor, made, folder, manifest, now)
+    try:
+        return _registered(store, actor, made, folder, manifest, now)
+    except BaseException:
+        for name in manifest["files"]:
+            (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def rebuild_export(store: Store, actor: Actor, export: int, *, now: datetime) -> ExportInfo:
@@ -151,17 +161,6 @@ def labels_digest(store: Store, actor: Actor, campaign: int) -> str:
         )
 
 
-def exports_of(session: Session, annotator: str) -> list[DatasetExport]:
-    """The exports that hold answers of a person, oldest first."""
-    own = (
-        select(ExportMember.export_id)
-        .join(Response, ExportMember.response_id == Response.id)
-        .where(Response.annotator_id == annotator)
-    )
-    query = select(DatasetExport).where(DatasetExport.id.in_(own))
-    return list(session.scalars(query.order_by(DatasetExport.id)))
-
-
 # Parts
 
 
@@ -173,12 +172,18 @@ class _Made:
 
 
 def _made(
-    store: Store, actor: Actor, campaign: int, settings: ExportSettings, now: datetime
+    store: Store,
+    actor: Actor,
+    campaign: int,
+    settings: ExportSettings,
+    now: datetime,
+    only: Collection[str] | None = None,
 ) -> _Made:
     if settings.pseudonyms == "store":
         require(actor, "see_identity", Thing())
     with store.read() as session:
         gathered = gather(session, actor, "export", campaign)
+    gathered = gathered if only is None else gathered.limited(only)
     key = secrets.token_hex(16)
     return _Made(campaign, key, build(gathered, settings, key=key, now=now))
 
@@ -250,7 +255,7 @@ def _refuse_changed(session: Session, made: _Made) -> None:
         raise Conflict(
             "answers changed while they were exported",
             where=f"campaign {made.campaign}",
-            remedy="export again; the files that were written are not complete",
+            remedy="export again; nothing was written",
         )
 
 

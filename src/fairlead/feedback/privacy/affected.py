@@ -92,7 +92,7 @@ def affected_stages(hashes: Mapping[str, str], runs: Iterable[Path]) -> Affected
         for key, (stage, through) in newly.items():
             found[key] = through
             origin = f"{stage.run.name}: {stage.name}"
-            tainted = {digest: origin for digest in stage.hashes()} | tainted
+            tainted = dict.fromkeys(stage.hashes(), origin) | tainted
     return Affected(
         stages=tuple(
             AffectedStage(

@@ -1,5 +1,6 @@
-"""Erasure on request: "forget me" cuts a person off from their work, "withdraw my work" also takes
-the work out. Ids, hashes and that something was erased remain, so the audit chain stays whole.
+"""Erasure on request: "forget me" takes the person away, "withdraw my work" the work.
+
+Ids, hashes and that something was erased remain, so the audit chain stays whole.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,6 @@ from sqlalchemy.orm import Session
 from fairlead.core.errors import DataError
 from fairlead.feedback import audit
 from fairlead.feedback.campaigns import set_item_state
-from fairlead.feedback.exports.write import exports_of
 from fairlead.feedback.permissions import Actor, Thing, missing, require
 from fairlead.feedback.privacy.affected import Affected, affected_stages
 from fairlead.feedback.store import Store
@@ -150,7 +150,8 @@ def wipe(store: Store) -> None:
     options = {"isolation_level": "AUTOCOMMIT"}
     with store.engine.connect().execution_options(**options) as connection:
         for table in WIPED:
-            connection.execute(text(f'VACUUM (FULL) "{table}"'))
+            # The planner's statistics hold samples of values, so they are taken anew.
+            connection.execute(text(f'VACUUM (FULL, ANALYZE) "{table}"'))
 
 
 def pseudonym_of(store: Store, actor: Actor, name: str) -> str:
@@ -195,7 +196,7 @@ def _erased(
         if person is None:
             raise missing(f"annotator {who}")
         _lock_participations(session, who)
-        exports = tuple(_affected(session, row, who) for row in exports_of(session, who))
+        exports = tuple(_affected(session, row, who) for row in _exports_of(session, who))
         action = _forget if kind == "forget" else _withdraw
         counts = action(session, person, now, texts)
         if kind == "withdraw" or texts:
@@ -229,17 +230,13 @@ def _forget(session: Session, person: Annotator, now: datetime, texts: bool) -> 
     """Identity, access, telemetry, and what was never sent."""
     who = person.id
     counts = _release(session, who, now) | _remove_traces(session, who)
-    counts["memberships"] = _rows(
-        session, delete(Membership).where(Membership.annotator_id == who)
-    )
+    counts["memberships"] = _rows(session, delete(Membership).where(Membership.annotator_id == who))
     counts["account"] = _remove_account(session, person)
     person.groups, person.content_opt_out = {}, False
     person.state = "forgotten"
     counts["times of answers"] = _rows(
         session,
-        update(Response)
-        .where(Response.annotator_id == who)
-        .values(active_ms=None, ui_version=""),
+        update(Response).where(Response.annotator_id == who).values(active_ms=None, ui_version=""),
     )
     # History holds times beside content, and a row of it can only be emptied as a whole.
     counts["history"] = _empty_history(session, who)
@@ -367,6 +364,16 @@ def _remove_account(session: Session, person: Annotator) -> int:
     for table in (LoginSession, ApiToken, Invitation):
         session.execute(delete(table).where(table.account_id == account))
     return _rows(session, delete(Account).where(Account.id == account))
+
+
+def _exports_of(session: Session, who: str) -> list[DatasetExport]:
+    own = (
+        select(ExportMember.export_id)
+        .join(Response, ExportMember.response_id == Response.id)
+        .where(Response.annotator_id == who)
+    )
+    query = select(DatasetExport).where(DatasetExport.id.in_(own))
+    return list(session.scalars(query.order_by(DatasetExport.id)))
 
 
 def _mark_stale(

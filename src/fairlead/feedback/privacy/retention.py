@@ -30,8 +30,10 @@ Days = NonNegativeInt | None
 
 
 class Retention(BaseModel):
-    """Days that things are kept. Answers, consent, exports and the audit chain are never purged:
-    answers go by erasure, and the chain says what became of everything else.
+    """Days that things are kept.
+
+    Answers, consent, exports and the audit chain are never purged: answers go by erasure, and the
+    chain says what became of everything else.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -141,8 +143,8 @@ def _emptied(
 
 
 def _both(one: Rule, other: Rule) -> Rule:
-    return lambda session, limit, dry_run: one(session, limit, dry_run) + other(
-        session, limit, dry_run
+    return lambda session, limit, dry_run: (
+        one(session, limit, dry_run) + other(session, limit, dry_run)
     )
 
 
