@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli.feedback_collect import collect
+from fairlead.cli.feedback_data import app as data_app
 from fairlead.cli.feedback_server import app as server_app
 from fairlead.cli.shell import Json, for_people, out, print_json
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from fairlead.feedback.quality import AgreementReport
 
 app = typer.Typer(help="Labels by people: collect them, measure them.", no_args_is_help=True)
+app.command()(collect)
 app.add_typer(server_app)
+app.add_typer(data_app)
 
 SHOWN_PAIRS = 20
 """Most pairs of people in the table; JSON has them all."""

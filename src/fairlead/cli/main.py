@@ -144,6 +144,49 @@ def _summary(folder: Path) -> None:
 
 @app.command()
 @for_people
+def iterate(
+    recipe: Annotated[Path, typer.Argument(help="Recipe with a rounds section (YAML).")],
+    overrides: Overrides = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", help="How many; the recipe's.", min=1)
+    ] = None,
+    out_dir: Out = None,
+    resume: Resume = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for people instead of stopping.")
+    ] = False,
+    every: Annotated[float, typer.Option("--every", help="Seconds between looks.", min=0.1)] = 30.0,
+) -> None:
+    """Run rounds of labels, reward model and policy, each from the last round's policy.
+
+    Where people label, it stops after handing out a round, with exit code 3; --resume goes on.
+    """
+    _quiet()
+    from fairlead.pipeline.iterating import iterate as run_rounds
+    from fairlead.pipeline.iterating import load_rounds
+    from fairlead.pipeline.stage import LabelsPending
+
+    loaded = load_rounds(recipe, overrides or [], rounds)
+    folder = out_dir or Path("runs") / loaded.name
+    try:
+        page = run_rounds(
+            loaded,
+            folder,
+            resume=resume,
+            wait=wait,
+            every=every,
+            say=lambda line: err.print(escaped(line)),
+        )
+    except LabelsPending as waiting:
+        out.print(f"{waiting.where}: {waiting.got}", markup=False)
+        out.print("go on with the same command and --resume", markup=False)
+        raise typer.Exit(3) from waiting
+    out.print(f"report: {page}")
+    _summary(folder)
+
+
+@app.command()
+@for_people
 def compare(
     recipe: Annotated[Path, typer.Argument(help="Recipe with an evaluate stage (YAML).")],
     overrides: Overrides = None,

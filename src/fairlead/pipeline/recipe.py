@@ -1,7 +1,7 @@
 """Recipes: a run as data. YAML in, a typed frozen value out; unknown keys are refused."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fairlead.core.errors import ConfigError
 from fairlead.pipeline.stages import AnyStage
+from fairlead.pipeline.stages.feedback import with_labels
+from fairlead.pipeline.unrolling import unrolled
 
 
 class Recipe(BaseModel):
@@ -23,6 +25,14 @@ class Recipe(BaseModel):
     """Root of everything random."""
     stages: tuple[AnyStage, ...] = Field(min_length=1)
     """What to do, in order; a stage refers to an earlier one as `@name` or `@name/file`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_come_first(cls, values: Any) -> Any:
+        """`data` that names a feedback campaign becomes a stage of its own."""
+        if not isinstance(values, dict) or "stages" not in values:
+            return values
+        return {**values, "stages": with_labels(values["stages"])}
 
     @model_validator(mode="after")
     def _refers_back(self) -> Self:
@@ -40,22 +50,50 @@ class Recipe(BaseModel):
         return self
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), *, rounds: int | None = None
+) -> Recipe:
     """Reads a recipe file and applies `a.b=value` overrides.
 
     A recipe may hold a `let` section of named values, which stages take up as `${a.b}`. An
-    override names a value of `let`, `seed`, `name`, or a stage's setting as `stage.key`; it must
-    name something that is there, so a misspelt key is refused.
+    override names a value of `let`, `seed`, `name`, or a stage's setting as `stage.key` (for a
+    stage of the `rounds` section: in every round); it must name something that is there, so a
+    misspelt key is refused.
+
+    Args:
+        path: the recipe.
+        overrides: settings as `a.b=value`.
+        rounds: how often the stages of its `rounds` section run, instead of `rounds.count`.
 
     Raises:
-        ConfigError: the file is missing or no YAML, a key is unknown or a value does not fit.
+        ConfigError: the file is missing or no YAML, a key is unknown or a value does not fit, or
+            it has no `rounds` though their number is given.
     """
     path = Path(path)
     raw = _mapping(_parsed(path), str(path), "recipe")
     values = _mapping(raw.pop("let", None) or {}, str(path), "`let` section")
     for override in overrides:
         _override(raw, values, override, path)
-    return parse_recipe(_filled(raw, values, str(path)), where=str(path))
+    repeated = raw.pop("rounds", None)
+    if rounds is not None and repeated is None:
+        raise ConfigError(
+            "this recipe has no rounds",
+            where=str(path),
+            expected="a `rounds` section",
+            remedy="run it with `fairlead run`, or write the stages that repeat under `rounds`",
+        )
+    filled = _filled(raw, values, str(path))
+    if repeated is not None:
+        fill = _filler(values, str(path))
+        listed = filled.get("stages")
+        stages = unrolled(repeated, rounds, fill, where=str(path))
+        filled["stages"] = [*(listed if isinstance(listed, list) else []), *stages]
+    return parse_recipe(filled, where=str(path))
+
+
+def _filler(values: dict[str, Any], where: str) -> Callable[[Any, Mapping[str, Any]], Any]:
+    """Fills in the values of `let` and those that belong to a round."""
+    return lambda value, own: _filled(value, {**values, **own}, where)
 
 
 def _parsed(path: Path) -> Any:
@@ -132,10 +170,9 @@ def _override(raw: dict[str, Any], values: dict[str, Any], override: str, path: 
         )
     value = parse_value(text, where=override)
     first, *rest = key.split(".")
-    listed = raw.get("stages")
     stages = {
         stage["name"]: stage
-        for stage in (listed if isinstance(listed, list) else [])
+        for stage in _listed(raw) + _listed(raw.get("rounds"))
         if isinstance(stage, dict) and "name" in stage
     }
     if _replaced(values, [first, *rest], value):
@@ -151,6 +188,12 @@ def _override(raw: dict[str, Any], values: dict[str, Any], override: str, path: 
             expected=f"a key under one of: {', '.join([*values, *stages, 'seed', 'name'])}",
             remedy="check the spelling",
         )
+
+
+def _listed(section: Any) -> list[Any]:
+    """The stages of a section that may have any form yet."""
+    stages = section.get("stages") if isinstance(section, dict) else None
+    return stages if isinstance(stages, list) else []
 
 
 def parse_value(text: str, *, where: str) -> Any:
@@ -201,9 +244,9 @@ REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
 
 def _filled(value: Any, values: dict[str, Any], where: str) -> Any:
-    """Replaces `${a.b}` by what `let` holds there; within a longer text, by its text."""
+    """Replaces `${a.b}` by what `let` holds there; within a longer text or a key, by its text."""
     if isinstance(value, dict):
-        return {k: _filled(v, values, where) for k, v in value.items()}
+        return {_key(k, values, where): _filled(v, values, where) for k, v in value.items()}
     if isinstance(value, list):
         return [_filled(v, values, where) for v in value]
     if not isinstance(value, str):
@@ -212,6 +255,10 @@ def _filled(value: Any, values: dict[str, Any], where: str) -> Any:
     if whole:
         return _let(whole[1], values, where)
     return REFERENCE.sub(lambda match: str(_let(match[1], values, where)), value)
+
+
+def _key(key: Any, values: dict[str, Any], where: str) -> Any:
+    return str(_filled(key, values, where)) if isinstance(key, str) else key
 
 
 def _let(name: str, values: dict[str, Any], where: str) -> Any:

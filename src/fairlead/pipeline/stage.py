@@ -9,13 +9,17 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fairlead.core.errors import ConfigError, DataError
+from fairlead.core.errors import ConfigError, DataError, ServiceError
 from fairlead.core.seeds import Seed
 from fairlead.data.readers import read
 from fairlead.data.readers.sources import SUFFIXES
 from fairlead.lineage.result import StageResult
 from fairlead.records import Record
 from fairlead.records.files import read_records
+
+
+class LabelsPending(ServiceError):
+    """People have not answered everything yet; the same run goes on where it was, with resume."""
 
 
 @dataclass(frozen=True)

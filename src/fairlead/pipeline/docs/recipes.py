@@ -39,6 +39,25 @@ refused:
 fairlead run my-run.yaml data.path=comparisons.jsonl length=256 sft.train.learning_rate=1.0e-5
 ```
 
+**`rounds`** holds stages that run several times, each time from what the last round left:
+
+```yaml
+rounds:
+  count: 3
+  before:
+    policy: {first: "@sft", then: "@policy"}
+    labels: {first: null, then: "@label/train.jsonl"}
+  stages:
+    - {name: label, kind: label, policy: "${before.policy}", earlier: "${before.labels}", ...}
+    - {name: reward, kind: reward, model: "@sft", data: "@label/train.jsonl"}
+    - {name: policy, kind: rl, model: "@sft", reward: "@reward", data: "@data/train.jsonl"}
+```
+
+They become the stages `round-1-label`, `round-1-reward`... with folders of their own. `${before.x}`
+is `first` in the first round and then `then` of the round before; `@label` is the same round's
+stage, `${round}` its number. `fairlead iterate` runs such a recipe, with `--rounds` for another
+number; the rounds that are there already are kept.
+
 **Running again** does only what is needed: a stage whose settings and inputs are unchanged is kept,
 the others and what depends on them run. After an interruption `--resume` goes on from the newest
 checkpoint, bit for bit. `fairlead verify RUN` checks every file against its recorded hash.

@@ -6,10 +6,12 @@ from pydantic import Field
 
 from fairlead.pipeline.stages.arithmetic import ArithmeticStage
 from fairlead.pipeline.stages.best_of import BestOfStage
+from fairlead.pipeline.stages.collect import CollectStage
 from fairlead.pipeline.stages.compare import CompareStage
 from fairlead.pipeline.stages.consistency import ConsistencyStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
 from fairlead.pipeline.stages.expert_iteration import ExpertIterationStage
+from fairlead.pipeline.stages.feedback import FeedbackStage
 from fairlead.pipeline.stages.judge_steps import JudgeStepsStage
 from fairlead.pipeline.stages.judgements import JudgementsStage
 from fairlead.pipeline.stages.label import LabelStage
@@ -29,6 +31,8 @@ AnyStage = Annotated[
     | ArithmeticStage
     | SFTStage
     | LabelStage
+    | FeedbackStage
+    | CollectStage
     | JudgementsStage
     | JudgeStepsStage
     | RewardStage
@@ -49,10 +53,12 @@ __all__ = [
     "AnyStage",
     "ArithmeticStage",
     "BestOfStage",
+    "CollectStage",
     "CompareStage",
     "ConsistencyStage",
     "EvaluateStage",
     "ExpertIterationStage",
+    "FeedbackStage",
     "JudgeStepsStage",
     "JudgementsStage",
     "LabelStage",

@@ -10,6 +10,7 @@ from fairlead.data.convert import prompts
 from fairlead.generation.sampling import Sampling
 from fairlead.lineage.result import StageResult
 from fairlead.models.loading import load_policy
+from fairlead.pipeline.drawing import few_of, with_earlier
 from fairlead.pipeline.sampling import sample_texts
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.records import Comparison
@@ -28,6 +29,10 @@ class LabelStage(Stage):
     """Prompts of the training comparisons."""
     test: str
     """Prompts of the held-out comparisons."""
+    prompts: PositiveInt | None = None
+    """Prompts of the training comparisons at most, drawn at random; None for all."""
+    earlier: str | None = None
+    """Training comparisons of earlier rounds, put in front of the new ones."""
     samples: PositiveInt = Field(default=4, ge=2)
     """Replies per prompt."""
     pairs: PositiveInt = 2
@@ -36,7 +41,7 @@ class LabelStage(Stage):
     """Who judges; each pair goes to one of them at random."""
     sampling: Sampling = Sampling(max_new_tokens=32)
     """How replies are sampled."""
-    file_fields: ClassVar[tuple[str, ...]] = ("policy", "train", "test")
+    file_fields: ClassVar[tuple[str, ...]] = ("policy", "train", "test", "earlier")
 
     def run(self, context: Context) -> StageResult:
         """Samples, labels, and computes the ceiling from the annotators' known noise."""
@@ -53,6 +58,8 @@ class LabelStage(Stage):
     ) -> list[Comparison]:
         policy = load_policy(context.model(self.policy))
         asked = prompts(context.records(reference))
+        if part == "train":
+            asked = few_of(asked, self.prompts, seed.child("prompts"))
         texts = sample_texts(
             policy, asked, self.sampling, n=self.samples, seed=seed.child("sample")
         )
@@ -64,9 +71,12 @@ class LabelStage(Stage):
             seed.child("label"),
             pairs_per_prompt=self.pairs,
         )
-        write_records(context.folder / f"{part}.jsonl", labels.comparisons)
+        earlier = self.earlier if part == "train" else None
+        records = with_earlier(context, earlier, labels.comparisons)
+        write_records(context.folder / f"{part}.jsonl", records)
         notes.append(
             f"{part}: {len(labels.comparisons)} comparisons; "
             f"{labels.identical} pairs of identical replies left out"
+            + (f"; {len(records) - len(labels.comparisons)} of earlier rounds" if earlier else "")
         )
         return labels.comparisons
