@@ -38,31 +38,34 @@ from fairlead.records import Message, Record
 State = Literal["draft", "open", "paused", "closed"]
 ItemRole = Literal["normal", "gold", "screening"]
 
+LONGEST_LEASE = 30 * 86_400
+"""Seconds."""
+
 
 class CampaignSettings(Record):
     """How a campaign hands out its work."""
 
     work: Kind
-    overlap: int = Field(default=1, ge=1)
+    overlap: int = Field(default=1, ge=1, le=1000)
     """How many people answer each item."""
-    lease_s: int = Field(default=1200, ge=30)
+    lease_s: int = Field(default=1200, ge=30, le=LONGEST_LEASE)
     """Seconds that a person has for an item before it may go to another."""
-    lease_max_s: int = Field(default=14_400, ge=30)
+    lease_max_s: int = Field(default=14_400, ge=30, le=LONGEST_LEASE)
     """Seconds beyond which heartbeats no longer prolong a lease."""
     gold_rate: float = Field(default=0.0, ge=0, le=0.5)
     """Share of tasks whose answer is known."""
     gold_start_rate: float | None = Field(default=None, ge=0, le=0.5)
     """The same for a person's first `gold_start_n` tasks; None for no difference."""
-    gold_start_n: int = Field(default=20, ge=0)
+    gold_start_n: int = Field(default=20, ge=0, le=10_000)
     repeat_rate: float = Field(default=0.0, ge=0, le=0.5)
     """Share of tasks that the person has answered before."""
-    repeat_gap: int = Field(default=10, ge=1)
+    repeat_gap: int = Field(default=10, ge=1, le=10_000)
     """Answers between a task and its repeat, at least."""
-    screening: int = Field(default=0, ge=0)
+    screening: int = Field(default=0, ge=0, le=10_000)
     """Tasks with a known answer that everybody gets first."""
     screening_pass: float = Field(default=0.0, ge=0, le=1)
     """Share of them that must be right; whoever has less waits for a lead's decision."""
-    skip_limit: int = Field(default=3, ge=1)
+    skip_limit: int = Field(default=3, ge=1, le=10_000)
     """After this many skips an item is given to nobody else."""
     show_suggestions: bool = False
     """Whether people see what a model answered."""
@@ -106,12 +109,12 @@ class NewItem(Record):
     external_id: str = Field(min_length=1, max_length=200)
     messages: tuple[Message, ...] = ()
     candidates: tuple[NewCandidate, ...] = ()
-    priority: int = 0
+    priority: int = Field(default=0, ge=-(2**31) + 1, le=2**31 - 1)
     """Larger comes first."""
     stratum: str = ""
     propensity: float = Field(default=1.0, gt=0, le=1)
     """Probability with which this item was chosen for people."""
-    target: int | None = Field(default=None, ge=1)
+    target: int | None = Field(default=None, ge=1, le=1000)
     """How many answers; None for the campaign's overlap."""
     role: ItemRole = "normal"
     accepted: tuple[dict[str, Any], ...] = ()
@@ -127,7 +130,7 @@ class NewBatch(Record):
     """How the items of one call were selected."""
 
     strategy: str
-    seed: int
+    seed: int = Field(ge=0, lt=2**63)
     params: dict[str, Any] = Field(default_factory=dict)
     model_sha256: str | None = None
 
