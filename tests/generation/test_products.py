@@ -35,7 +35,11 @@ def tied_llama() -> Any:
 @torch.no_grad()
 @pytest.mark.parametrize("make", [llama, tied_llama, gpt2, qwen3])
 @pytest.mark.parametrize("rows", [1, 2, 3, 8, 33, FEW, FEW + 1])
-def test_logits_are_the_same_for_any_number_of_rows(make: Callable[[], Any], rows: int) -> None:
+@pytest.mark.parametrize("cached", [0, 1 << 23])
+def test_logits_are_the_same_for_any_number_of_rows(
+    make: Callable[[], Any], rows: int, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "CACHED", cached)
     model = make().eval()
     ids = torch.arange(rows)[:, None] % 20
     expected = model(ids).logits

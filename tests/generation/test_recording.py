@@ -38,10 +38,11 @@ ROOM = 40
 FREE = Sampling(max_new_tokens=30)
 
 
-@pytest.fixture(autouse=True)
-def every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiny layers are joined too."""
+@pytest.fixture(autouse=True, params=[0, 1 << 23], ids=["memory", "caches"])
+def every_layer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny layers are joined too, whether their weights are taken to come from memory or not."""
     monkeypatch.setattr(products, "SMALL", 0)
+    monkeypatch.setattr(products, "CACHED", request.param)
 
 
 def family(config: type, **changes: Any) -> Callable[[], Any]:

@@ -129,7 +129,8 @@ class GroupedWave(Wave):
         """What each row's new token attends to; see `attend_once`."""
         rows, heads, _, width = query.shape
         heads_of_keys = self.keys[layer].shape[1]
-        grouped = query.reshape(rows, heads_of_keys, heads // heads_of_keys, width)
+        # The kernel takes the last dimension for dense without looking.
+        grouped = query.reshape(rows, heads_of_keys, heads // heads_of_keys, width).contiguous()
         shared, of_shared = self._to_prompts(layer, grouped, scaling)
         stop = self.used + 1 - self.offset
         keys, values = self.keys[layer][:, :, :stop], self.values[layer][:, :, :stop]

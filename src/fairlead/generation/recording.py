@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from fairlead.generation.cache import WaveCache
-from fairlead.generation.products import Blocked
+from fairlead.generation.products import Blocked, fits_caches
 from fairlead.generation.simplify import Joint, simplified
 
 WORTH = 16
@@ -69,8 +69,10 @@ class Recording:
 
     def bind(self) -> Run:
         """The step with the weights as they are now; they must not change while it is in use."""
+        joints = [held for held in self.constants if isinstance(held, Joint)]
+        cached = fits_caches(weight for joint in joints for weight in joint.weights)
         bound = [
-            Blocked(held.weights, held.biases) if isinstance(held, Joint) else held
+            Blocked(held.weights, held.biases, cached=cached) if isinstance(held, Joint) else held
             for held in self.constants
         ]
         code = self.code
