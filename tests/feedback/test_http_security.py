@@ -145,17 +145,19 @@ def test_wrong_login_wrong_password_and_locked_account_look_the_same(served):
     assert unknown[0] == 401
 
 
+def test_a_login_that_is_not_there_costs_as_much_to_check(db_url):
+    assert not accounts._HASHER.check_needs_rehash(accounts._DECOY)
+
+
 def test_an_expired_session_leads_to_the_login_and_keeps_what_was_typed(served):
     browser, csrf = served.logged_in(served.world.people[0])
     served.now += timedelta(days=8)
     page = browser.get("/profile")
     assert page.status_code == 303 and page.headers["location"] == "/login?next=/profile"
-    form = {"csrf": csrf, "answer": "what I <typed>"}
-    kept = browser.post("/assignments/1/answer", data=form)
-    if kept.status_code != 404:  # Whatever the page is called.
-        assert kept.status_code == 401
-        assert "what I &lt;typed&gt;" in kept.text
-        assert csrf not in kept.text
+    kept = browser.post("/consent", data={"csrf": csrf, "version": "what I <typed>"})
+    assert kept.status_code == 401
+    assert "what I &lt;typed&gt;" in kept.text
+    assert csrf not in kept.text
 
 
 @pytest.mark.parametrize(
@@ -183,14 +185,10 @@ def test_whatever_changes_something_needs_the_csrf_token(served):
     open_to_strangers = set()
     for method, path, template in routes:
         for headers in ({}, {"X-CSRF-Token": csrf[:-1] + "!"}):
+            headers["Accept"] = "application/json"
             answer = browser.request(method, path, headers=headers, json={})
-            if answer.status_code == 403 and answer.json().get("where") == "csrf":
-                continue
-            if answer.status_code == 422 and "csrf" not in answer.text:
-                # The body is looked at together with the token; nothing has run.
-                fields = [one["field"] for one in answer.json()["problems"]]
-                assert fields and template in STRANGERS_MAY, (method, path)
-            open_to_strangers.add(template)
+            if answer.status_code != 403 or answer.json().get("where") != "csrf":
+                open_to_strangers.add(template)
     assert open_to_strangers <= STRANGERS_MAY
 
 
@@ -251,7 +249,10 @@ def test_behind_a_proxy_with_a_path(world):
     assert browser.post("/labels/api/v1/session", json=body, headers=origin).status_code == 200
     stranger = served.browser("https://example.org").get("/labels/profile")
     assert stranger.headers["location"] == "/labels/login?next=/profile"
-    assert 'href="/labels/static/app.css' in browser.get("/labels/login").text
+    assert (
+        'href="/labels/static/app.css'
+        in served.browser("https://example.org").get("/labels/login").text
+    )
     direct = served.browser("http://127.0.0.1:8000").get("/api/v1/session")
     assert direct.status_code == 421
     assert direct.json()["expected"] == "https://example.org/labels"
@@ -280,17 +281,17 @@ def test_logins_are_counted_by_address(world):
     assert statuses == [401, 401, 401, 429]
     accepted = browser.post("/api/v1/invitations/accept", json={"secret": "x", "password": "y"})
     assert accepted.status_code == 429
-    assert int(accepted.headers["retry-after"]) == 20
+    assert 1 <= int(accepted.headers["retry-after"]) <= 20
 
 
 def test_people_and_addresses_have_limits(world):
     person = Served(world, person_requests_per_minute=60)
     program = person.program(world.people[0])
-    statuses = [program.get("/api/v1/session").status_code for _ in range(62)]
-    assert statuses[:60] == [200] * 60 and statuses[-1] == 429
+    statuses = [program.get("/api/v1/session").status_code for _ in range(80)]
+    assert statuses[:60] == [200] * 60 and 429 in statuses
     assert person.program(world.people[1]).get("/api/v1/session").status_code == 200
     address = Served(world, requests_per_minute=60).browser()
-    assert [address.get("/login").status_code for _ in range(12)][-1] == 429
+    assert 429 in [address.get("/login").status_code for _ in range(30)]
 
 
 def test_a_limit_refills_with_time(db_url):
@@ -344,8 +345,10 @@ def test_the_log_knows_no_address_no_path_no_content(served, caplog):
 def test_a_bug_shows_nothing_and_logs_no_words(served, caplog):
     ERRORS.propagate = True
 
+    words = "what a person wrote"
+
     def broken() -> None:
-        raise RuntimeError("words that somebody wrote")
+        raise RuntimeError(words)
 
     served.app.add_api_route("/api/v1/broken", broken)
     with caplog.at_level(logging.ERROR, logger=ERRORS.name):
@@ -356,7 +359,7 @@ def test_a_bug_shows_nothing_and_logs_no_words(served, caplog):
     (record,) = [one for one in caplog.records if one.name == ERRORS.name]
     assert "RuntimeError at /api/v1/broken" in record.getMessage()
     assert "in broken" in record.getMessage()
-    assert "words that somebody wrote" not in record.getMessage() + answer.text
+    assert words not in record.getMessage() + answer.text
 
 
 def test_the_database_file_is_private(served, tmp_path):
