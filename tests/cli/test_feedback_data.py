@@ -76,7 +76,7 @@ def test_import_shows_what_was_refused(db, tmp_path):
     assert "1 items added, 0 known already, 1 rows refused" in result.output
     assert "rows.jsonl#2: chosen" in result.output
     assert "email 1 (policy: report)" in result.output
-    assert "expected report, mask, refuse" in fails(
+    assert "expected: report, mask, refuse" in fails(
         "feedback", "import", file, "c", "--db", db, "--pii", "hide"
     )
 
@@ -111,7 +111,7 @@ def test_export_and_the_run_reads_it(labelled, tmp_path):
     found = json_of("feedback", "export", "c", tmp_path / "out", "--db", labelled)
     assert found["records"] == {"train": 4}
     records = read(tmp_path / "out/data", strict=True).records
-    assert {r.preference for r in records} == {pytest.approx(2 / 3)}
+    assert [r.preference for r in records] == pytest.approx([2 / 3] * 4)
     assert all(r.chosen.startswith("good") for r in records)
     fault = fails("feedback", "export", "c", tmp_path / "x", "--db", labelled, "--parts", "a=0.5")
     assert "shares" in fault

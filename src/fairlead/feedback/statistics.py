@@ -3,6 +3,8 @@
 Importing this loads scipy; a server that must start at once imports it where it is used.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
@@ -91,6 +93,7 @@ def measure_campaign(gathered: Gathered, *, seed: Seed) -> CampaignQuality:
     for answer in gathered.answers:
         name = "late" if answer.state == "late" else answer.purpose
         answers[name] = answers.get(name, 0) + 1
+    grouped = {name: questions(gathered, group=name) for name in groups_of(gathered)}
     return CampaignQuality(
         campaign=gathered.campaign,
         name=gathered.name,
@@ -102,7 +105,7 @@ def measure_campaign(gathered: Gathered, *, seed: Seed) -> CampaignQuality:
             QuestionQuality(
                 name=question.name,
                 quality=_quality(question, seed.child(question.name)),
-                groups=_groups(gathered, question.name, seed.child("groups", question.name)),
+                groups=_groups(grouped, question.name, seed.child("groups", question.name)),
             )
             for question in questions(gathered)
         ),
@@ -121,11 +124,12 @@ def _quality(question: Question, seed: Seed) -> QualityReport:
     return whole.model_copy(update={"agreement": own.model_copy(update=tested)})
 
 
-def _groups(gathered: Gathered, name: str, seed: Seed) -> dict[str, GroupReport]:
+def _groups(
+    grouped: Mapping[str, Sequence[Question]], name: str, seed: Seed
+) -> dict[str, GroupReport]:
     found: dict[str, GroupReport] = {}
-    for group in groups_of(gathered):
-        tables = {q.name: q.work for q in questions(gathered, group=group)}
-        table = tables.get(name)
+    for group, asked in grouped.items():
+        table = next((question.work for question in asked if question.name == name), None)
         if table is not None and _several(table):
             found[group] = group_differences(table, seed=seed.child(group))
     return found

@@ -6,6 +6,7 @@ streets and anything spelt out are not found: people can flag those.
 
 import ipaddress
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ _CARD = re.compile(r"(?<![\d.+-])\d(?:[ -]?\d){12,18}(?![\d.]?\d)")
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
 _IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?![0-9A-Za-z:])")
 _PHONE = re.compile(
-    r"(?<![\w.+-])(?:\+|00)[1-9]\d{0,2}(?:[ ./-]?\(?\d{1,5}\)?){2,6}(?!\w)"  # +44 20 7946 0958
-    r"|(?<![\w.+-])\(?0\d{1,5}\)?[ /-]\d{2,5}(?:[ -]?\d{2,5}){1,3}(?!\w)"  # 020 7946 0958
+    r"(?<![\w.+-])(?<!\d )(?:\+|00)[1-9]\d{0,2}(?:[ ./-]?\(?\d{1,5}\)?){2,6}(?!\w)"  # +44 20 7946 0958
+    r"|(?<![\w.+-])(?<!\d )\(?0\d{1,5}\)?[ /-]\d{2,5}(?:[ -]?\d{2,5}){1,3}(?!\w)"  # 020 7946 0958
     r"|(?<![\w.+-])\(?[2-9]\d{2}\)?[ .-][2-9]\d{2}[ .-]\d{4}(?!\w)"  # (555) 234-5678
 )
 
@@ -106,9 +107,11 @@ def find(text: str) -> tuple[Hit, ...]:
     for kind, pattern, holds in _KINDS:
         for match in pattern.finditer(text):
             found = Hit(kind, *match.span())
-            if holds(match.group()) and not any(_overlap(found, other) for other in hits):
-                hits.append(found)
-    return tuple(sorted(hits, key=lambda hit: hit.start))
+            place = bisect(hits, found.start, key=lambda hit: hit.start)
+            free = not any(_overlap(found, one) for one in hits[max(place - 1, 0) : place + 1])
+            if free and holds(match.group()):
+                hits.insert(place, found)
+    return tuple(hits)
 
 
 def mask(text: str, hits: Sequence[Hit] | None = None) -> str:
