@@ -311,7 +311,7 @@ def _opening(text: str) -> str:
 
 
 _UNTOUCHED = {
-    "pairwise": ("choice", "choose one of the answers"),
+    "pairwise": ("preferred", "choose one of the answers"),
     "ranking": ("tiers", "rank at least two replies"),
     "likert": ("score", "choose a level"),
     "binary": ("good", "choose one of the two"),
