@@ -8,8 +8,9 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from benchmarks.iterate_page import write_page
 from benchmarks.machine import describe
 from fairlead.core.estimates import Estimate
+from fairlead.core.files import read_json, write_json
 from fairlead.core.seeds import Seed
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import load_policy, load_reward_model
@@ -174,6 +176,14 @@ def summary(point: Point, base: Point) -> dict[str, Any]:
     }
 
 
+def kept(folder: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured of a seed before, in a folder that was kept, or else now."""
+    file = folder / "measured.json"
+    if not file.exists():
+        write_json(file, make())
+    return read_json(file)
+
+
 def over_seeds(values: Sequence[float]) -> dict[str, float]:
     """Mean over seeds with Student's interval; a single seed has none."""
     if len(values) < 2:
@@ -212,7 +222,8 @@ def main() -> None:
             runs: list[dict[str, Any]] = []
             start: Path | None = given.start
             for seed in map(int, given.seeds.split(",")):
-                runs.append(measure(seed, folder / f"seed-{seed}", start))
+                own = folder / f"seed-{seed}"
+                runs.append(kept(own, partial(measure, seed, own, start)))
                 start = start or folder / f"seed-{seed}" / "online" / "stages" / "sft" / "model"
                 setting = {"rounds": ROUNDS, "prompts": PROMPTS, "samples": SAMPLES}
                 result = {"machine": describe(), **setting, "runs": runs, "seeds": joined(runs)}

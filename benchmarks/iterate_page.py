@@ -72,14 +72,14 @@ def setting(result: dict[str, Any]) -> str:
         f"seed {run['seed']}: {run['labels']['online']} against {run['labels']['offline']}"
         for run in runs
     )
-    minutes = sum(run["seconds"] for run in runs) / 60
+    minutes = sum(run["cpu_seconds"] for run in runs) / 60
     return (
         f"{len(runs)} seeds; {result['rounds']} rounds of {result['prompts']} prompts against one "
         f"of {result['rounds'] * result['prompts']}. Labels that the last reward model saw, online "
         f"against offline (pairs of identical replies cannot be compared and are left out): "
         f"{counts}. {runs[0]['prompts']} held-out prompts with {result['samples']} replies each. "
         f"Measured on {machine['date']} on {machine['processor']}, one thread, "
-        f"{minutes:.0f} minutes."
+        f"{minutes:.0f} minutes of processor time."
     )
 
 

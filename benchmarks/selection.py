@@ -11,13 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.iterate import RECIPE as WORLD
-from benchmarks.iterate import over_seeds, plain
+from benchmarks.iterate import kept, over_seeds, plain
 from benchmarks.machine import describe
 from benchmarks.selection_page import write_page
 from fairlead.core.seeds import Seed
@@ -40,7 +41,7 @@ from fairlead.testbeds.assistant import AssistantWorld
 from fairlead.training.config import TrainConfig
 
 RESULTS = Path(__file__).parent / "results" / "selection.json"
-PAIRS, HELD_OUT = 600, 600
+PAIRS, HELD_OUT = 500, 500
 SHARES = (0.1, 0.3)
 """Shares of the pairs that people label, between none and all."""
 FLIPPED = 0.25
@@ -167,7 +168,7 @@ JUDGES: dict[str, Callable[[Lab], np.ndarray]] = {
 
 def measure(seed: int, folder: Path, start: Path) -> dict[str, Any]:
     """All judges, strategies and shares of one seed."""
-    wall = time.monotonic()
+    wall, cpu = time.monotonic(), time.process_time()
     lab = Lab(folder, start, seed)
     everyone = lab.accuracy(lab.people, "people")
     judges = {name: _judge(lab, labels(lab), name) for name, labels in JUDGES.items()}
@@ -179,6 +180,7 @@ def measure(seed: int, folder: Path, start: Path) -> dict[str, Any]:
         "all_people": everyone,
         "judges": judges,
         "seconds": time.monotonic() - wall,
+        "cpu_seconds": time.process_time() - cpu,
     }
 
 
@@ -289,7 +291,8 @@ def main() -> None:
             start = given.start or sft(folder / "sft")
             runs: list[dict[str, Any]] = []
             for seed in map(int, given.seeds.split(",")):
-                runs.append(measure(seed, folder / f"seed-{seed}", start))
+                own = folder / f"seed-{seed}"
+                runs.append(kept(own, partial(measure, seed, own, start)))
                 print(f"seed {seed}: {runs[-1]['seconds']:.0f} s", flush=True)
                 result = {"machine": describe(), "runs": runs, "seeds": joined(runs)}
                 given.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -83,13 +83,13 @@ def setting(result: dict[str, Any]) -> str:
         f"{title}: {_mean([run['judges'][judge]['ai_error'] for run in runs]):.3f}"
         for judge, title in JUDGES.items()
     )
-    minutes = sum(run["seconds"] for run in runs) / 60
+    minutes = sum(run["cpu_seconds"] for run in runs) / 60
     sizes = ", ".join(str(run["pairs"]) for run in runs)
     return (
         f"{len(runs)} seeds with {sizes} pairs to label and about {runs[0]['held_out']} held out, "
         f"all of different worth. Error rates, known because the truth is: {errors}; people "
         f"{_mean([run['people_error'] for run in runs]):.3f}. Measured on {machine['date']} on "
-        f"{machine['processor']}, one thread, {minutes:.0f} minutes after SFT."
+        f"{machine['processor']}, one thread, {minutes:.0f} minutes of processor time after SFT."
     )
 
 

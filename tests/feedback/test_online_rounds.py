@@ -131,7 +131,7 @@ def test_what_was_chosen_is_recorded_with_the_policy_hash(office):
     assert (batch.strategy, batch.params["pool"], batch.params["budget"]) == ("random", 12, 5)
     items = office.rows(Item)
     assert len(items) == 5
-    assert {item.propensity for item in items} == {pytest.approx(5 / 12)}
+    assert [item.propensity for item in items] == pytest.approx([5 / 12] * 5)
     assert {item.stratum for item in items} == {"random"}
 
 

@@ -135,11 +135,11 @@ class Desk:
         return state
 
 
-def pending(state: RoundState) -> LabelsPending:
+def pending(state: RoundState, stage: str) -> LabelsPending:
     """The error for a round that is not complete."""
     return LabelsPending(
         "people have not answered everything yet",
-        where=f"campaign {state.campaign} ({state.state})",
+        where=f"stage {stage}, campaign {state.campaign} ({state.state})",
         got=str(state),
         remedy="go on with --resume when they have, or wait for them with --wait",
     )

@@ -66,8 +66,8 @@ def iterate(
         except LabelsPending as error:
             if not wait:
                 raise
-            if error.got != said:
-                said = error.got
-                say(f"waiting: {error.where}, {said}")
+            if (line := f"waiting: {error.where}: {error.got}") != said:
+                say(line)
+                said = line
         from_first(lambda: sleep(every))
         resume = True

@@ -41,17 +41,15 @@ fairlead run my-run.yaml data.path=comparisons.jsonl length=256 sft.train.learni
 
 **`rounds`** holds stages that run several times, each time from what the last round left:
 
-```yaml
-rounds:
-  count: 3
-  before:
-    policy: {first: "@sft", then: "@policy"}
-    labels: {first: null, then: "@label/train.jsonl"}
-  stages:
-    - {name: label, kind: label, policy: "${before.policy}", earlier: "${before.labels}", ...}
-    - {name: reward, kind: reward, model: "@sft", data: "@label/train.jsonl"}
-    - {name: policy, kind: rl, model: "@sft", reward: "@reward", data: "@data/train.jsonl"}
-```
+    rounds:
+      count: 3
+      before:
+        policy: {first: "@sft", then: "@policy"}
+        labels: {first: null, then: "@label/train.jsonl"}
+      stages:
+        - {name: label, kind: label, policy: "${before.policy}", earlier: "${before.labels}", ...}
+        - {name: reward, kind: reward, model: "@sft", data: "@label/train.jsonl"}
+        - {name: policy, kind: rl, model: "@sft", reward: "@reward", data: "@data/train.jsonl"}
 
 They become the stages `round-1-label`, `round-1-reward`... with folders of their own. `${before.x}`
 is `first` in the first round and then `then` of the round before; `@label` is the same round's

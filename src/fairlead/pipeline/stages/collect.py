@@ -81,7 +81,7 @@ class CollectStage(Stage):
             desk.open(asked)
             state = desk.state(asked)
             if not state.complete:
-                raise pending(state)
+                raise pending(state, self.name)
             parts = desk.export(asked, context.folder, self._export(context)).manifest["records"]
         finally:
             desk.store.close()
