@@ -7,6 +7,7 @@ from served import PASSWORD, Served
 from small_campaigns import pair
 
 from fairlead.feedback import accounts
+from fairlead.feedback.campaigns import NewCandidate, NewItem
 from fairlead.feedback.permissions import LOCAL
 
 
@@ -136,9 +137,8 @@ def test_an_answer_in_conflict_shows_both(served):
 
 def test_an_unfit_answer_names_its_fields(served):
     world = served.world
-    campaign = world.campaign([pair(0)], work={"kind": "ratings"})
-    work = {"kind": "ratings"}
-    assert campaign and work
+    item = NewItem(external_id="one", candidates=(NewCandidate(text="a reply"),))
+    campaign = world.campaign([item], work={"kind": "ratings"})
     task = world.claim(world.people[0], campaign)
     sent = {"client_key": task.client_key, "value": {"scores": {"helpful": 9}}}
     path = f"/api/v1/assignments/{task.assignment}/answer"
@@ -189,12 +189,13 @@ def test_unfit_bodies_are_refused_with_reasons(served, name):
         ("GET", "/api/v1/assignments/99999999999999999999999", 422),
         ("GET", "/api/v1/assignments/0", 422),
         ("GET", "/api/v1/assignments/x", 422),
-        ("GET", "/api/v1/assignments/9007199254740992", 404),
-        ("GET", "/api/v1/campaigns/3000000000", 404),
-        ("GET", "/api/v1/campaigns?project=3000000000", 200),
+        ("GET", "/api/v1/assignments/2147483647", 404),
+        ("GET", "/api/v1/assignments/2147483648", 422),
+        ("GET", "/api/v1/campaigns/2147483647", 404),
+        ("GET", "/api/v1/campaigns?project=2147483647", 200),
         ("GET", "/api/v1/nothing", 404),
         ("DELETE", "/api/v1/campaigns", 405),
-        ("POST", "/api/v1/campaigns/9007199254740992/claim", 404),
+        ("POST", "/api/v1/campaigns/2147483647/claim", 404),
         ("PUT", "/api/v1/people/a%00b/state", 422),
     ],
 )

@@ -79,7 +79,7 @@ class NewInvitation(Record):
     """Who is invited."""
 
     role: Role = "annotator"
-    project: Annotated[int | None, Field(ge=1, le=2**53)] = None
+    project: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
     days: Annotated[int, Field(ge=1, le=90)] = 7
 
 

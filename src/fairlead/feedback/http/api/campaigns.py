@@ -108,7 +108,9 @@ class NewItems(Record):
 class NewPriority(Record):
     """Which items come sooner or later."""
 
-    items: Annotated[tuple[Annotated[int, Field(ge=1, le=2**53)], ...], Field(max_length=10_000)]
+    items: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=2**31 - 1)], ...], Field(max_length=10_000)
+    ]
     priority: Annotated[int, Field(ge=-BIG, le=BIG)]
 
 
@@ -158,7 +160,9 @@ def remove_member(store: Database, visit: Visitor, now: Now, project: Id, person
 
 @router.get("/campaigns")
 def list_campaigns(
-    store: Database, visit: Visitor, project: Annotated[int | None, Query(ge=1, le=2**53)] = None
+    store: Database,
+    visit: Visitor,
+    project: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> list[CampaignView]:
     """The campaigns that you may see."""
     need_scope(visit, "read", "label", "manage", "export")
@@ -224,7 +228,7 @@ def list_items(
     campaign: Id,
     state: Literal["open", "full", "done", "dropped"] | None = None,
     role: ItemRole | None = None,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    after: Annotated[int, Query(ge=0, le=BIG)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[ItemRow]:
     """Items in order of their number; hand the last one over as `after` for the next page."""

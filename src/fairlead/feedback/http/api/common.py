@@ -14,7 +14,7 @@ from fairlead.feedback.work import unstorable
 
 __all__ = ["DEEPEST", "ApiRoute", "FieldProblem", "Id", "Name", "Problem", "part"]
 
-Id = Annotated[int, Path(ge=1, le=2**53)]
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 """The number of a thing."""
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """A pseudonym."""
