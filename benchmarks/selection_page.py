@@ -8,6 +8,10 @@ from benchmarks.pages import BLUE, GREEN, PURPLE, VERMILION, cell, drawing, with
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "selection.md"
 FIGURE = DOCS / "figures" / "selection.svg"
+SHOWN = (
+    "![Held-out accuracy of the reward model against the share of labels by people]"
+    "(figures/selection.svg)"
+)
 JUDGES = {"flips": "AI labels with random mistakes", "length": "AI labels that like length"}
 STRATEGIES = {
     "random": ("random", BLUE, "o"),
@@ -31,6 +35,7 @@ def filled(text: str, result: dict[str, Any]) -> str:
         "reading": reading(result),
         "table": table(result),
         "weights": weights(result),
+        "figure": SHOWN,
     }
     return with_blocks(text, blocks)
 
