@@ -2,7 +2,7 @@
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -20,8 +20,6 @@ CHECKS = (
     content_type_conformance,
     response_schema_conformance,
 )
-
-schema = schemathesis.pytest.from_fixture("described")
 
 
 @pytest.fixture
@@ -46,19 +44,23 @@ def described(served):
     return schemathesis.openapi.from_asgi("/api/v1/openapi.json", served.app)
 
 
-@schema.parametrize()
-@settings(
-    max_examples=8,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
-def test_every_made_up_request_has_a_clear_answer(case, served, db_url):
-    token = served.owner.headers["Authorization"]
-    answer = case.call(headers={"Authorization": token})
-    case.validate_response(answer, checks=CHECKS)
-    if answer.status_code >= 400:
-        assert answer.json()["what"]
+def test_every_made_up_request_has_a_clear_answer(served, described):
+    token = {"Authorization": served.owner.headers["Authorization"]}
+
+    def answered(case):
+        answer = case.call(headers=token)
+        case.validate_response(answer, checks=CHECKS)
+        if answer.status_code >= 400:
+            assert answer.json()["what"]
+
+    operations = [found.ok() for found in described.get_all_operations()]
+    assert len(operations) > 50
+    for operation in operations:
+        few = settings(
+            max_examples=6, database=None, suppress_health_check=list(HealthCheck), deadline=None
+        )
+        few(given(case=operation.as_strategy())(answered))()
 
 
 def test_the_application_is_described(store):
