@@ -27,7 +27,7 @@ from fairlead.feedback.store.tables import (
     Step,
     Suggestion,
 )
-from fairlead.feedback.work import Value, Work
+from fairlead.feedback.work import Kind, Value, Work
 from fairlead.records import Message
 
 
@@ -137,7 +137,7 @@ class Gathered:
     guidelines: tuple[Instructions, ...]
 
     @property
-    def work(self) -> Work:
+    def work(self) -> Kind:
         """What was asked."""
         return self.settings.work
 

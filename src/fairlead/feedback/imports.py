@@ -30,7 +30,7 @@ from fairlead.feedback.campaigns import (
 from fairlead.feedback.permissions import Actor
 from fairlead.feedback.privacy.pii import PersonalData, Policy, Scan, find
 from fairlead.feedback.store import Store
-from fairlead.feedback.work import Likert, Ratings, Value, Work, sentences
+from fairlead.feedback.work import Kind, Likert, Ratings, Value, sentences
 from fairlead.records import (
     Comparison,
     Critique,
@@ -192,7 +192,7 @@ def _import(
 
 
 def _checked(
-    draft: _Draft, work: Work, scan: Scan, contents: dict[str, str]
+    draft: _Draft, work: Kind, scan: Scan, contents: dict[str, str]
 ) -> tuple[NewItem | None, str]:
     """The item as it will be stored, or why it is refused."""
     if draft.item is None:
@@ -268,7 +268,7 @@ def _drafts(records: Sequence[Record], info: CampaignInfo, labels: Labels) -> li
     return found
 
 
-def _judged(records: Sequence[Record], work: Work) -> Iterator[_Judged]:
+def _judged(records: Sequence[Record], work: Kind) -> Iterator[_Judged]:
     """One per record; ratings of one prompt in one row belong together where replies compete."""
     rated: dict[tuple[Any, ...], list[Rating]] = {}
     for record in records:
@@ -319,7 +319,7 @@ def _one(record: Record) -> _Judged:
             raise DataError("a record without a prompt", got=type(record).__name__)
 
 
-def _parts(judged: _Judged, work: Work) -> Iterator[tuple[str, _Judged]]:
+def _parts(judged: _Judged, work: Kind) -> Iterator[tuple[str, _Judged]]:
     """What is judged together under this kind of work, with the suffix of its name."""
     n = len(judged.replies)
     if work.most == 0 or work.kind == "demonstration":
@@ -377,13 +377,13 @@ def _name(at: Provenance | None) -> str:
     return f"{at.source[-150:]}#{at.row}"
 
 
-def _source_value(judged: _Judged, work: Work) -> Value | None:
+def _source_value(judged: _Judged, work: Kind) -> Value | None:
     """What the source said as an answer to this work, in indices; None where it said nothing."""
     made = _VALUES.get(work.kind)
     return None if made is None else made(judged, work)
 
 
-def _pair_value(judged: _Judged, work: Work) -> Value | None:
+def _pair_value(judged: _Judged, work: Kind) -> Value | None:
     if judged.ranks is None or len(judged.ranks) != 2:
         return None
     one, two = judged.ranks
@@ -392,40 +392,43 @@ def _pair_value(judged: _Judged, work: Work) -> Value | None:
     return {"preferred": 1 - better if worse and better is not None else better}
 
 
-def _ranking_value(judged: _Judged, work: Work) -> Value | None:
+def _ranking_value(judged: _Judged, work: Kind) -> Value | None:
     if judged.ranks is None:
         return None
     levels = sorted(set(judged.ranks), reverse=getattr(work, "polarity", "better") == "worse")
     return {"tiers": [[i for i, r in enumerate(judged.ranks) if r == level] for level in levels]}
 
 
-def _likert_value(judged: _Judged, work: Work) -> Value | None:
+def _likert_value(judged: _Judged, work: Kind) -> Value | None:
     assert isinstance(work, Likert)
     value = judged.values[0] if judged.values else None
-    return {"score": int(value)} if _is_level(value, work.levels) else None
+    score = _level(value, work.levels)
+    return None if score is None else {"score": score}
 
 
-def _ratings_value(judged: _Judged, work: Work) -> Value | None:
+def _ratings_value(judged: _Judged, work: Kind) -> Value | None:
     assert isinstance(work, Ratings)
     scores = judged.scores[0] if judged.scores else {}
     known = {
-        one.name: int(scores[one.name])
+        one.name: level
         for one in work.dimensions
-        if _is_level(scores.get(one.name), one.levels)
+        if (level := _level(scores.get(one.name), one.levels)) is not None
     }
     return {"scores": known} if known else None
 
 
-def _is_level(value: float | None, levels: int) -> bool:
-    return value is not None and float(value).is_integer() and 1 <= value <= levels
+def _level(value: float | None, levels: int) -> int | None:
+    """A value that is a level of the scale; None for any other."""
+    whole = value is not None and float(value).is_integer() and 1 <= value <= levels
+    return int(value) if whole and value is not None else None
 
 
-def _binary_value(judged: _Judged, work: Work) -> Value | None:
+def _binary_value(judged: _Judged, work: Kind) -> Value | None:
     value = judged.values[0] if judged.values else None
     return {"good": value > 0} if value in (0.0, 1.0) else None
 
 
-def _steps_value(judged: _Judged, work: Work) -> Value | None:
+def _steps_value(judged: _Judged, work: Kind) -> Value | None:
     if not any(label is not None for label in judged.labels):
         return None
     return {"labels": list(judged.labels)}

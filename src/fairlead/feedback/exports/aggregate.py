@@ -26,7 +26,7 @@ from fairlead.feedback.labels import (
 from fairlead.feedback.quality import dawid_skene, find_outliers, mace, majority, pair_margins
 from fairlead.feedback.quality.aggregation import Aggregated
 from fairlead.feedback.tables import LabelTable
-from fairlead.feedback.work import Pairwise, Ratings, Work
+from fairlead.feedback.work import Kind, Pairwise, Ratings
 
 EVEN = 1e-9
 """Shares that differ by less are equal."""
@@ -137,7 +137,7 @@ def _weights(gathered: Gathered) -> dict[str, float]:
     return found
 
 
-def _fitted(work: Work, asked: Question | None, method: str, weights: Weights) -> _Fitted:
+def _fitted(work: Kind, asked: Question | None, method: str, weights: Weights) -> _Fitted:
     if asked is None or work.kind not in LABELLED:
         return _Fitted({}, {})
     table = asked.table
@@ -181,7 +181,7 @@ def _polar(work: Pairwise, pair: Pair) -> Pair:
 # Other kinds of work
 
 
-def ranking_scores(opinion: Opinion, work: Work) -> dict[int, float]:
+def ranking_scores(opinion: Opinion, work: Kind) -> dict[int, float]:
     """Share of the other replies that each beats, over all people who ranked both; ties are half.
 
     With complete rankings this is Borda's count. Replies that nobody ranked are not there.
@@ -191,12 +191,12 @@ def ranking_scores(opinion: Opinion, work: Work) -> dict[int, float]:
     return {one: float(np.mean([s for (a, _), s in wins.items() if a == one])) for one in ranked}
 
 
-def pairs_of_ranking(opinion: Opinion, work: Work) -> dict[tuple[int, int], float]:
+def pairs_of_ranking(opinion: Opinion, work: Kind) -> dict[tuple[int, int], float]:
     """Share of people who put the first reply above the second, for all pairs of replies."""
     return {pair: share for pair, share in _wins(opinion, work).items() if pair[0] < pair[1]}
 
 
-def _wins(opinion: Opinion, work: Work) -> dict[tuple[int, int], float]:
+def _wins(opinion: Opinion, work: Kind) -> dict[tuple[int, int], float]:
     worse = getattr(work, "polarity", "better") == "worse"
     votes: defaultdict[tuple[int, int], list[tuple[Answer, float]]] = defaultdict(list)
     for answer in opinion.answers:
@@ -209,7 +209,7 @@ def _wins(opinion: Opinion, work: Work) -> dict[tuple[int, int], float]:
     return {pair: share for pair, share in shares.items() if share is not None}
 
 
-def mean_scores(opinion: Opinion, work: Work) -> dict[str, float]:
+def mean_scores(opinion: Opinion, work: Kind) -> dict[str, float]:
     """Mean of each dimension over those who rated it; `score` for the one scale of Likert work."""
     names = [one.name for one in work.dimensions] if isinstance(work, Ratings) else ["score"]
     found: dict[str, float] = {}

@@ -93,7 +93,8 @@ class _Maker:
         names: _Names,
         left_out: Counter[str],
     ) -> None:
-        self.gathered, self.settings, self.format = gathered, settings, format
+        self.gathered, self.settings = gathered, settings
+        self.format: Format = format
         self.names, self.left_out = names, left_out
         self.counted = gathered.counted()
         self.source = f"feedback:{gathered.name}"

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from fairlead.core.errors import ConfigError
 from fairlead.feedback.privacy.pii import Policy
-from fairlead.feedback.work import Work
+from fairlead.feedback.work import Kind
 from fairlead.records import Record
 
 Format = Literal[
@@ -80,7 +80,7 @@ class ExportSettings(Record):
                 raise ValueError(f"{name!r} cannot be the name of a part")
         return self
 
-    def format_for(self, work: Work) -> Format:
+    def format_for(self, work: Kind) -> Format:
         """The format, where the kind of work has it.
 
         Raises:
