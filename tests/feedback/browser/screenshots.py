@@ -47,7 +47,7 @@ def _dressed(page: Page, name: str) -> None:
         page.get_by_role("radio").nth(4).check()
     if name == "task-ranking":
         for letter in "BA":
-            page.get_by_role("button", name=f"Rank next: reply {letter}").click()
+            page.get_by_role("button", name=f"Rank next reply {letter}").click()
     if name == "task-steps":
         for i, label in enumerate(("1", "1", "-1")):
             page.locator(f"input[name=label_{i}][value='{label}']").check()

@@ -94,9 +94,9 @@ def test_ranking_with_keys(site, start):
 def test_ranking_with_buttons(site, start):
     page, who, task = start("ranking", work={"kind": "ranking", "partial": True})
     a, b, *_ = (one.id for one in task.candidates)
-    tab_to(page, "Rank next: reply B")
+    tab_to(page, "Rank next reply B")
     page.keyboard.press("Enter")
-    tab_to(page, "Rank next: reply A")
+    tab_to(page, "Rank next reply A")
     page.keyboard.press("Enter")
     assert "rank 2 of 2" in page.locator("[data-announce]").text_content()
     send(page)

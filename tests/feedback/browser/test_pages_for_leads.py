@@ -75,7 +75,7 @@ def test_flags_people_items_and_guidelines(site, visit, owner):
     page.get_by_role("button", name="Pause", exact=True).click()
     assert page.get_by_text("too fast").is_visible()
     assert site.claim(who, campaign).why == "waiting"
-    page.get_by_role("button", name=f"Let go on: {who.pseudonym}").click()
+    page.get_by_role("button", name=f"Let go on {who.pseudonym}").click()
     page.get_by_role("link", name="Progress").click()
     page.get_by_text("New version").click()
     page.get_by_label("Text, in Markdown").fill("Second thoughts.")
@@ -107,7 +107,7 @@ def test_annotators_do_not_see_lead_pages(site, visit):
         "/lead/people",
     ):
         assert page.goto(site.url + path).status in (403, 404)
-    assert page.get_by_role("link", name="Lead").count() == 0
+    assert page.get_by_role("link", name="Lead", exact=True).count() == 0
 
 
 def test_password_and_key(site, visit):

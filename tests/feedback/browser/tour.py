@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from labelling_site import WORKS, Site, item
+from labelling_site import SCENE, WORKS, Site, item
 
 from fairlead.feedback import accounts, assignment, campaigns
 from fairlead.feedback.permissions import LOCAL, Actor
@@ -20,6 +20,16 @@ NAMES = {
     "critique": "Two principles",
     "redteam": "Break it",
 }
+
+
+QUESTIONS = (
+    SCENE,
+    "How often does a lemon tree in a pot need water in summer?",
+    "My basil wilts every afternoon and recovers at night. Is it ill?",
+    "Is rain water better for blueberries than water from the tap?",
+    "Can I water orchids with ice cubes?",
+    "How do I keep my plants alive during two weeks of holidays?",
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,9 @@ def _campaign(site: Site, kind: str) -> int:
         more["content_warning"] = "You may read and write what hurts. Stop whenever you like."
     if kind == "pairwise":
         more["markdown"] = True
-    items = [item(kind, f"tomato-{i + 1}", stratum="random") for i in range(6)]
+    items = [
+        item(kind, f"garden-{i + 1}", text, stratum="random") for i, text in enumerate(QUESTIONS)
+    ]
     return site.campaign(kind, items, name=NAMES[kind], **more)
 
 
@@ -110,7 +122,9 @@ def _answers(site: Site, campaign: int, people: list[Actor]) -> None:
             task = site.claim(who, campaign)
             short = min(task.candidates, key=lambda one: len(one.text)).id
             long = max(task.candidates, key=lambda one: len(one.text)).id
-            value = {"preferred": short if (i + n) % 4 else long, "strength": 1 + (i + n) % 3}
+            differs = (i, n) in ((1, 3), (2, 4))
+            strength = 1 + (n + differs) % 3
+            value = {"preferred": long if n == 2 or differs else short, "strength": strength}
             if (i, n) == (1, 2):
                 value = {"preferred": None}
             site.answer(who, task, value, active_ms=20_000 + 3000 * n)
