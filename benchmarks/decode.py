@@ -1,11 +1,15 @@
 """Sampling: Fairlead's engine against `generate` of transformers, in one process.
 
 python -m benchmarks.decode [--models S,M] [--batches 1,8,32] [--rounds 3] [--json FILE]
+python -m benchmarks.decode --shares [--models S,M] [--batches 1,8,32]
 
 Equal models, prompts and limits, and the allocator tuned for both. Rounds of the two sides
 alternate; the first of each is warm-up and dropped. With equal lengths no reply ends early. With
 skewed ones many ids end a reply, prompts are sampled eight times each, and tokens count up to the
 end; `generate` is given as many rows at once as the engine has.
+
+With `--shares` nothing is compared: a round of Fairlead's is traced, and the table says which share
+of its time went into products, into attention, into all other operations, and into none (Python).
 """
 
 import argparse
@@ -21,6 +25,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from benchmarks.machine import describe
@@ -151,16 +156,54 @@ def measure(name: str, work: Work, rounds: int) -> dict[str, Any]:
                 rates[side].append(tokens / seconds)
     kept = {side: own[1:] for side, own in rates.items()}
     ratios = [a / b for a, b in zip(kept["fairlead"], kept["transformers"], strict=True)]
-    lengths = f"skewed, {len(ends(size))} ids end" if work.skewed else "equal"
     return {
-        "model": name,
-        "lengths": lengths,
-        "replies": work.prompts * work.samples,
-        "rows": work.rows,
+        **_facts(name, work),
         "tokens_per_second": kept,
         "ratios": ratios,
         "ratio": median(ratios),
     }
+
+
+def _facts(name: str, work: Work) -> dict[str, Any]:
+    lengths = f"skewed, {len(ends(SIZES[name]))} ids end" if work.skewed else "equal"
+    replies = work.prompts * work.samples
+    return {"model": name, "lengths": lengths, "replies": replies, "rows": work.rows}
+
+
+KINDS = {
+    "products": ("mkldnn::_linear_pointwise", "aten::mm", "aten::addmm", "mkldnn::_reorder"),
+    "attention": ("aten::_scaled_dot_product", "aten::_flash_attention"),
+}
+
+
+def shares(name: str, work: Work) -> dict[str, float]:
+    """Which share of a round of Fairlead's went where; "operations" are all others."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_model(SIZES[name], Path(folder), skewed=work.skewed)
+        sample = our_round(Path(folder), work)
+        sample(0)
+        started = time.perf_counter()
+        sample(1)
+        seconds = time.perf_counter() - started
+        with profile(activities=[ProfilerActivity.CPU]) as traced:
+            sample(1)
+    spent = dict.fromkeys([*KINDS, "operations"], 0.0)
+    for operation in traced.key_averages():
+        kinds = [kind for kind, names in KINDS.items() if operation.key.startswith(names)]
+        spent[(kinds or ["operations"])[0]] += operation.self_cpu_time_total / 1e6
+    found = {kind: own / seconds for kind, own in spent.items()}
+    return {"seconds": seconds, **found, "python": 1 - sum(found.values())}
+
+
+def render_shares(rows: Sequence[dict[str, Any]]) -> Table:
+    """Shares as a table. Tracing slows small operations, so Python's share is a lower bound."""
+    table = Table("model", "lengths", "rows", "s", "products", "attention", "operations", "python")
+    for row in rows:
+        parts = [f"{row[kind]:.0%}" for kind in ("products", "attention", "operations", "python")]
+        table.add_row(
+            row["model"], row["lengths"], str(row["rows"]), f"{row['seconds']:.2f}", *parts
+        )
+    return table
 
 
 def render(rows: Sequence[dict[str, Any]]) -> Table:
@@ -182,11 +225,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", default="1,8,32", help="of equal lengths")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--shares", action="store_true", help="say where our time goes instead")
     asked = parser.parse_args(arguments)
     tune_allocator()
     works = [_plain(int(batch)) for batch in asked.batches.split(",") if batch]
     works += [Work(prompts, GROUP, skewed=True) for prompts in SKEWED_PROMPTS]
     rows: list[dict[str, Any]] = []
+    if asked.shares:
+        names = asked.models.split(",")
+        rows = [_facts(name, work) | shares(name, work) for name in names for work in works]
+        Console().print(render_shares(rows))
+        return
     for name in asked.models.split(","):
         for work in works:
             rows.append(measure(name, work, asked.rounds))

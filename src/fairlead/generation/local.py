@@ -21,7 +21,7 @@ from fairlead.generation.rows import Asked, Rows
 from fairlead.generation.sampling import Rollout, Sampling
 from fairlead.models.policy import Policy
 
-ENTERING = 0.25
+ENTERING = 0.5
 """Waiting rows enter once this share of `max_rows` is free: each wave is attended to by itself."""
 
 
