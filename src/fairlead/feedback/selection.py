@@ -17,6 +17,7 @@ from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.estimates import Estimate
 from fairlead.core.seeds import Seed
 
+Stratum = Literal["random", "targeted"]
 Strategy = Literal["random", "rm_margin", "judge_disagreement", "rlthf"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
@@ -48,7 +49,7 @@ class Selection:
     strategy: Strategy
     chosen: Places
     """Places of the chosen items in the pool, ascending."""
-    stratum: tuple[Literal["random", "targeted"], ...]
+    stratum: tuple[Stratum, ...]
     """By which way each chosen item got in; one that both would take counts as random."""
     propensity: Floats
     """[pool] probability of being chosen, by either way, in (0, 1]."""
@@ -109,7 +110,7 @@ def select(
     propensity = np.empty(pool)
     propensity[order] = inclusion(pool, random_n, budget - random_n)
     chosen = np.sort(np.concatenate([sampled, targeted]))
-    strata = ("random" if is_random[i] else "targeted" for i in chosen)
+    strata: list[Stratum] = ["random" if is_random[i] else "targeted" for i in chosen]
     return Selection(strategy, chosen, tuple(strata), propensity, random_n)
 
 
