@@ -41,7 +41,7 @@ def visit(site, chromium):
 
     def open_page(who=None, path="/", **options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         if who is not None:
             context.add_cookies([site.cookie(who)])

@@ -12,6 +12,7 @@ from fairlead.feedback.work import (
     Binary,
     CritiqueWork,
     DemonstrationWork,
+    Kind,
     Likert,
     Pairwise,
     RankingWork,
@@ -43,12 +44,12 @@ def one(fields: Fields, name: str) -> str:
     return next(iter(fields.get(name, ())), "")
 
 
-def read(work: Work, fields: Fields, subject: Subject) -> Value:
+def read(work: Kind, fields: Fields, subject: Subject) -> Value:
     """What a form says so far: an answer, or a part of one."""
     return _READ[work.kind](work, fields, subject)
 
 
-def read_answer(work: Work, fields: Fields, subject: Subject) -> Value:
+def read_answer(work: Kind, fields: Fields, subject: Subject) -> Value:
     """The answer of a form that was sent.
 
     Raises:
@@ -63,7 +64,7 @@ def read_answer(work: Work, fields: Fields, subject: Subject) -> Value:
     return value
 
 
-def fill(work: Work, value: Value) -> Filled:
+def fill(work: Kind, value: Value) -> Filled:
     """The fields that show a value, whole or partial; what does not fit is left empty."""
     try:
         filled = _FILL[work.kind](work, value)
@@ -73,7 +74,7 @@ def fill(work: Work, value: Value) -> Filled:
     return {**filled, "reason": [reason]} if isinstance(reason, str) else filled
 
 
-def said(work: Work, value: Value, letters: Mapping[int, str]) -> str:
+def said(work: Kind, value: Value, letters: Mapping[int, str]) -> str:
     """An answer in words.
 
     Args:

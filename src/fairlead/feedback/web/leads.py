@@ -1,7 +1,7 @@
 """Pages of leads and owners: projects, campaigns, items, people, flags, quality."""
 
 import json
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from fastapi import APIRouter, Request, Response
 
@@ -252,7 +252,7 @@ def change_state(
         )
         if asked is not None:
             return asked
-    campaigns.set_campaign_state(store, visit.actor, campaign, state, now=now)
+    campaigns.set_campaign_state(store, visit.actor, campaign, cast(State, state), now=now)
     return go(request, f"/lead/campaigns/{campaign}?said=changed")
 
 

@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 
 from fairlead.feedback.http.rendering import below_root, local_path, render, templates
 from fairlead.feedback.web.text import rendered, shown
-from fairlead.feedback.work import Work
+from fairlead.feedback.work import Kind
 
 QUESTIONS = {
     "pairwise": "Which reply is better?",
@@ -63,13 +63,13 @@ NOTICES = {
 """Sentences that an address may ask for with `?said=`; nothing of the address itself is shown."""
 
 
-def question_of(work: Work) -> str:
+def question_of(work: Kind) -> str:
     """What is asked: the campaign's own words, or those of the kind."""
     if work.question:
         return work.question
     if getattr(work, "polarity", "better") == "worse":
-        return "Which reply is worse?" if work.kind == "pairwise" else "Rank the worst first"  # pyright: ignore
-    return QUESTIONS[work.kind]  # pyright: ignore
+        return "Which reply is worse?" if work.kind == "pairwise" else "Rank the worst first"
+    return QUESTIONS[work.kind]
 
 
 def notice_of(request: Request) -> str:

@@ -24,7 +24,7 @@ from fairlead.feedback.store import Store
 from fairlead.feedback.web import forms
 from fairlead.feedback.web.forms import LETTERS, Fields, Filled, one
 from fairlead.feedback.web.shared import go, notice_of, question_of
-from fairlead.feedback.work import RedTeam, Subject, Value, Work
+from fairlead.feedback.work import Kind, RedTeam, Subject, Value
 from fairlead.records import Message
 
 router = APIRouter()
@@ -274,7 +274,7 @@ class _Recent:
     first_words: str
 
 
-def _recent(store: Store, actor: Actor, campaign: int, work: Work) -> list[_Recent]:
+def _recent(store: Store, actor: Actor, campaign: int, work: Kind) -> list[_Recent]:
     letters = dict(enumerate(LETTERS))
     return [
         _Recent(
