@@ -132,7 +132,7 @@ def check_ratio(policy: Policy, batch: RolloutBatch) -> None:
 def check_first_kl(metrics: dict[str, Mean], *, is_start: bool) -> None:
     """The first replies come from the reference itself: k3, never negative, must be 0.
 
-    Up to rounding, for the policy's log-probabilities may be those of a sampler that it agrees with.
+    Up to rounding: the log-probabilities may be those of a sampler that the policy agrees with.
     """
     kl = metrics["policy/kl_k3"].value
     if is_start and not kl <= FIRST_KL:
