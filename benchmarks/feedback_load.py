@@ -219,9 +219,8 @@ def count(url: str, campaign: int, load: Load, seen: Seen) -> dict[str, Any]:
             .where(*mine)
             .order_by(Response.id)
         ).all()
-        states = dict(
-            session.execute(select(Item.state, func.count()).group_by(Item.state)).tuples().all()
-        )
+        counted = session.execute(select(Item.state, func.count()).group_by(Item.state))
+        states = {row[0]: row[1] for row in counted}
     verdict = audit.verify_audit(store)
     store.close()
     stored = {row.id: row.assignment_id for row in rows}
