@@ -11,6 +11,23 @@ import sqlalchemy as sa
 
 from fairlead.feedback.store import open_store
 
+ON_BOTH = {"test_store", "test_assignment", "test_assignment_races", "test_answers"}
+"""What rests on the databases' own ways is tested on both in every run; the rest on PostgreSQL in
+`make test-all`."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        asked = getattr(item, "callspec", None)
+        own = Path(__file__).parent in item.path.parents
+        if (
+            own
+            and asked
+            and "postgresql" in asked.params.values()
+            and item.path.stem not in ON_BOTH
+        ):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def postgres():
