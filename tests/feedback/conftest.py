@@ -19,13 +19,8 @@ ON_BOTH = {"test_store", "test_assignment", "test_assignment_races", "test_answe
 def pytest_collection_modifyitems(items):
     for item in items:
         asked = getattr(item, "callspec", None)
-        own = Path(__file__).parent in item.path.parents
-        if (
-            own
-            and asked
-            and "postgresql" in asked.params.values()
-            and item.path.stem not in ON_BOTH
-        ):
+        own = Path(__file__).parent in item.path.parents and item.path.stem not in ON_BOTH
+        if own and asked and "postgresql" in asked.params.values():
             item.add_marker(pytest.mark.slow)
 
 
