@@ -18,7 +18,7 @@ from fairlead.feedback.imports import RefusedRow, import_items, import_records
 from fairlead.records import Comparison, Demonstration, Prompt, Provenance, Ranking, Rating
 from fairlead.records import StepLabels as Steps
 
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def asked(text, row, source="f.jsonl"):
