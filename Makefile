@@ -24,11 +24,14 @@ lint: setup
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+# One process per core, each on one thread: the tests' models are too small for more.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(TESTS) -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 # What does not pass is missing from the page; results of other devices stay in it.
 support: setup

@@ -27,7 +27,7 @@ def choose(page, *names):
 
 
 def fill_pairwise(page, task):
-    choose(page, "Reply B much")
+    choose(page, "B much")
     return {"preferred": task.candidates[1].id, "strength": 3, "both_bad": False}
 
 

@@ -105,9 +105,9 @@ def _campaign(site: Site, kind: str) -> int:
         more["content_warning"] = "You may read and write what hurts. Stop whenever you like."
     if kind == "pairwise":
         more["markdown"] = True
-    items = [
-        item(kind, f"garden-{i + 1}", text, stratum="random") for i, text in enumerate(QUESTIONS)
-    ]
+    # Where three are answered, the fourth is what the replies are about.
+    texts = QUESTIONS[3:] + QUESTIONS[:3] if kind == "pairwise" else QUESTIONS
+    items = [item(kind, f"garden-{i + 1}", text, stratum="random") for i, text in enumerate(texts)]
     return site.campaign(kind, items, name=NAMES[kind], **more)
 
 
