@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.cli import shell
 from planted_runs import HEALTHY, RL, Planted, write_planted
 from tiny_runs import fails, fairlead
 
@@ -28,7 +29,7 @@ def test_last_line_and_exit_code_say_what_is_at_fault(
 def test_tables_show_value_range_verdict_and_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(shell.out, "width", 300)
     run = write_planted(tmp_path / "run", HEALTHY | {"rl": RUNAWAY})
     lines = fairlead("diagnose", run).stdout.splitlines()
     (row,) = [line for line in lines if "KL to the reference" in line]
