@@ -15,7 +15,7 @@ from fairlead.data.batches import pack
 from fairlead.data.chat import Item
 from fairlead.generation import rows
 from fairlead.generation.decoders import PackedDecoder
-from fairlead.generation.local import LocalEngine
+from fairlead.generation.local import LocalEngine, rows_for
 from fairlead.generation.sampling import Rollout, Sampling
 from fairlead.models.policy import Policy
 from fairlead.objectives.base import Need
@@ -247,6 +247,23 @@ def test_counts_below_one_are_refused(packing: Policy) -> None:
     with pytest.raises(ConfigError, match="max_rows >= 1"):
         LocalEngine(packing, max_rows=0)
     assert LocalEngine(packing).sample([], FREE, n=1, seed=SEED) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "slots", "rows"),
+    [
+        ({}, 60, 256),  # never more
+        ({"hidden_size": 1024, "num_hidden_layers": 32}, 1024, 64),  # never fewer
+        # 2 * 8 layers * 2 heads of 128 numbers of 4 bytes are 16 KiB a token.
+        ({"num_hidden_layers": 8, "num_key_value_heads": 2, "head_dim": 128}, 128, 128),
+    ],
+)
+def test_rows_decoded_together_follow_from_their_memory(
+    packing: Policy, changes: dict[str, int], slots: int, rows: int
+) -> None:
+    for name, value in changes.items():
+        setattr(packing.model.config, name, value)
+    assert rows_for(packing, slots) == rows
 
 
 def test_broken_weights_are_reported(packing: Policy) -> None:

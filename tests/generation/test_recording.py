@@ -26,10 +26,10 @@ from transformers import (
 )
 
 from fairlead.core.seeds import Seed
-from fairlead.generation import products
+from fairlead.generation import products, recording
 from fairlead.generation.decoders import PackedDecoder
 from fairlead.generation.local import LocalEngine
-from fairlead.generation.recording import Recording
+from fairlead.generation.recording import Recording, known
 from fairlead.generation.sampling import Sampling
 from fairlead.generation.simplify import Joint
 from fairlead.models.policy import Policy
@@ -43,6 +43,8 @@ def every_layer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Tiny layers are joined too, whether their weights are taken to come from memory or not."""
     monkeypatch.setattr(products, "SMALL", 0)
     monkeypatch.setattr(products, "CACHED", request.param)
+    monkeypatch.setattr(recording, "WORTH", 0)
+    recording._of_structure.cache_clear()
 
 
 def family(config: type, **changes: Any) -> Callable[[], Any]:
@@ -112,22 +114,20 @@ def test_recorded_steps_give_the_logits_of_the_modules(make: Callable[[], Any]) 
 
 
 def recordings(decoder: PackedDecoder) -> int:
-    from fairlead.generation.recording import _known
-
-    known = _known[decoder.policy.model]
-    assert not known.refused
-    return len(known.recordings)
+    found = known(decoder.policy.model)
+    assert not found.refused
+    return len(found.recordings)
 
 
 def operations(model: Any) -> tuple[Counter[str], Recording]:
-    recording = Recording(decoder_of(model)._modules, model.config.num_hidden_layers)
-    nodes = recording.code.__self__.graph.nodes  # pyright: ignore
-    return Counter(str(getattr(n.target, "__name__", n.target)) for n in nodes), recording
+    made = Recording(model, decoder_of(model)._modules, model.config.num_hidden_layers)
+    nodes = made.code.__self__.graph.nodes  # pyright: ignore
+    return Counter(str(getattr(n.target, "__name__", n.target)) for n in nodes), made
 
 
 def test_a_llama_layer_is_four_products_and_few_operations() -> None:
-    calls, recording = operations(llama())
-    joints = [held for held in recording.constants if isinstance(held, Joint)]
+    calls, made = operations(llama())
+    joints = [held for held in made.constants if isinstance(held, Joint)]
     assert [len(joint.weights) for joint in joints] == [3, 1, 2, 1] * 2 + [1]
     assert calls["_of_unit_mean_square"] == 2 * 2 + 1
     assert calls["roll"] == calls["addcmul"] == 2 * 2
@@ -184,23 +184,65 @@ def test_what_depends_on_data_stays_with_the_modules(caplog: pytest.LogCaptureFi
     assert [r.tokens for r in got] == [r.tokens for r in expected]
 
 
-def test_short_replies_are_not_worth_a_recording() -> None:
-    decoder = decoder_of(llama())
-    with torch.no_grad():
-        decoder.join(PROMPTS, (0, 1, 2, 3), 14)
+def test_a_recording_is_made_when_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "WORTH", 10)
+    model = llama()
+    for steps_before in (0, 7):
+        decoder = decoder_of(model)
+        with torch.no_grad():
+            decoder.join(PROMPTS, (0, 1, 2, 3), ROOM)
+            for made in range(8):
+                assert recordings(decoder) == (steps_before + made > 11)
+                tokens = torch.tensor([4, 5, 6, 7])
+                expected, got = both(decoder, tokens)
+                torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    assert recordings(decoder_of(model)) == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("make", [llama, gpt2, qwen3])
+def test_models_of_one_structure_share_a_recording(make: Callable[[], Any]) -> None:
+    first, second = make(), make()
+    for parameter in second.parameters():
+        parameter.mul_(1.3)
+    for model in (first, second, first):
+        decoder = decoder_of(model)
+        decoder.join(PROMPTS, (0, 1, 2, 3), ROOM)
         decoder.step(torch.tensor([4, 5, 6, 7]))
-    from fairlead.generation.recording import _known
+        expected, got = both(decoder, torch.tensor([7, 8, 9, 2]))
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+        assert recordings(decoder) == 1
+    made = known(first).recordings[0]
+    large = [t for t in tensors_of(made) if t.numel() >= 32 * 8]
+    assert large == []  # the weights are named, not kept
 
-    assert decoder.policy.model not in _known
+
+def tensors_of(made: Recording) -> list[Tensor]:
+    parts = [
+        [*one.weights, *(one.biases or ())] if isinstance(one, Joint) else [one]
+        for one in made.constants
+    ]
+    return [tensor for own in parts for tensor in own if isinstance(tensor, Tensor)]
 
 
-def test_a_model_that_is_dropped_takes_its_recordings_along() -> None:
+def test_a_changed_module_makes_another_structure() -> None:
+    plain, hooked, patched = llama(), llama(), llama()
+    hooked.model.layers[0].mlp.register_forward_hook(lambda *_: None)
+    patched.model.layers[0].mlp.forward = patched.model.layers[0].mlp.forward
+    assert known(plain) is known(llama())
+    assert len({id(known(model)) for model in (plain, hooked, patched)}) == 3
+    assert known(plain) is not known(qwen3())
+
+
+def test_a_model_that_is_dropped_is_gone_though_its_recording_stays() -> None:
     import gc
     import weakref
 
     policy = Policy(llama(), letters())
     LocalEngine(policy).sample(PROMPTS, FREE, n=1, seed=Seed(1))
-    watch = weakref.ref(policy.model)
+    kept = known(policy.model).recordings
+    assert len(kept) == 1
+    watched = [weakref.ref(p) for p in (policy.model, *policy.model.parameters())]
     del policy
     gc.collect()
-    assert watch() is None
+    assert [watch() for watch in watched] == [None] * len(watched)

@@ -82,6 +82,13 @@ def test_gradient_of_a_separate_value_trunk_stays_there() -> None:
     assert policy.value_model.get_input_embeddings().weight.grad.norm() > 0.1
 
 
+def test_a_separate_critic_answers_without_the_policys_trunk() -> None:
+    policy = Policy(make("llama"), letters(), value="separate")
+    expected = policy(PACKED, VALUES | LOGPS).values
+    policy.trunk.hidden = None  # pyright: ignore
+    assert torch.equal(policy(PACKED, VALUES).values, expected)
+
+
 def test_separate_value_trunk_starts_as_the_policys() -> None:
     shared = Policy(make("llama"), letters(), value="shared")
     separate = Policy(make("llama"), letters(), value="separate")

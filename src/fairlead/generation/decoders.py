@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from fairlead.data.chat import Ids
 from fairlead.generation.cache import WaveCache, wave
 from fairlead.generation.products import BlockedLayers
-from fairlead.generation.recording import WORTH, Run, replay
+from fairlead.generation.recording import Run, known
 from fairlead.models.attention import Decoding, attending, layout
 from fairlead.models.policy import Policy
 from fairlead.models.trunk import body
@@ -65,6 +65,9 @@ class PackedDecoder:
         self.policy = policy
         self.body = body(policy.model)
         self.cache: WaveCache | None = None
+        model = policy.model
+        on_cpu = model.device.type == "cpu" and model.dtype == torch.float32
+        self.known = known(model) if on_cpu else None
         self.run: Run | None = None
         """How a step is made from the second on."""
         self.positions = torch.zeros(0, dtype=torch.long, device=policy.device)
@@ -89,26 +92,28 @@ class PackedDecoder:
         assert self.cache is not None, "no row has joined"
         if self.run is None:
             logits = self._modules(tokens, self.positions, self.cache)
-            self.run = self._replay(tokens, logits) or self._with_blocked_layers()
+            self.run = self._recorded(tokens, logits) or self._with_blocked_layers()
         else:
             logits = self.run(tokens, self.positions, self.cache)
         self.cache.advance()
         self.positions = self.positions + 1
         return logits
 
-    def _replay(self, tokens: Tensor, logits: Tensor) -> Run | None:
+    def _recorded(self, tokens: Tensor, logits: Tensor) -> Run | None:
         """A recording that gives these logits for these tokens."""
-        cache, model = self.cache, self.policy.model
-        if cache is None or model.device.type != "cpu" or model.dtype != torch.float32:
+        if self.known is None or self.cache is None:
             return None
-        if cache.waves[0].room < WORTH:
-            return None
-        return replay(model, self._modules, (tokens, self.positions, cache), logits)
+        attempt = tokens, self.positions, self.cache
+        return self.known.replay(self.policy.model, self._modules, attempt, logits)
 
     def _with_blocked_layers(self) -> Run:
         layers = BlockedLayers(self.policy.model)
 
         def run(tokens: Tensor, positions: Tensor, cache: WaveCache) -> Tensor:
+            if self.known is not None:
+                self.known.steps += 1
+                if self.known.due:
+                    self.run = None  # Made anew at the next step.
             with layers:
                 return self._modules(tokens, positions, cache)
 

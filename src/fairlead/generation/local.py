@@ -22,7 +22,13 @@ from fairlead.generation.sampling import Rollout, Sampling
 from fairlead.models.policy import Policy
 
 ENTERING = 0.5
-"""Waiting rows enter once this share of `max_rows` is free: each wave is attended to by itself."""
+"""Waiting rows enter once this share of the rows is free: each wave is attended to by itself."""
+
+ROWS = 64, 256
+"""Rows decoded together: never fewer, never more, and between the two as many as `CACHE` allows."""
+
+CACHE = 256 << 20
+"""Bytes of keys and values up to which more than the fewest rows are decoded together."""
 
 
 class LocalEngine:
@@ -30,14 +36,15 @@ class LocalEngine:
 
     Args:
         policy: what to sample from; its present weights are used at every call.
-        max_rows: replies decoded together; the memory knob.
+        max_rows: replies decoded together, the memory knob; 64 to 256 by the size of their keys and
+            values where it is left open.
 
     Raises:
         ConfigError: `max_rows` is below 1.
     """
 
-    def __init__(self, policy: Policy, *, max_rows: int = 64) -> None:
-        if max_rows < 1:
+    def __init__(self, policy: Policy, *, max_rows: int | None = None) -> None:
+        if max_rows is not None and max_rows < 1:
             raise ConfigError(
                 "no row could be decoded", expected="max_rows >= 1", got=f"{max_rows}"
             )
@@ -67,12 +74,14 @@ class LocalEngine:
         asked = [Asked(i, k, ids) for i, ids in enumerate(prompts) for k in range(n)]
         # Neighbours of equal length waste no slots.
         waiting = sorted(asked, key=lambda row: len(row.prompt))
+        longest = max(map(len, prompts), default=0) + sampling.max_new_tokens
+        rows = self.max_rows or rows_for(self.policy, longest)
         with torch.no_grad(), evaluating(self.policy.model):
-            rollouts = list(self._decode(waiting, sampling, seed))
+            rollouts = list(self._decode(waiting, sampling, seed, rows))
         return sorted(rollouts, key=lambda rollout: (rollout.prompt_index, rollout.sample))
 
     def _decode(
-        self, waiting: Sequence[Asked], sampling: Sampling, seed: Seed
+        self, waiting: Sequence[Asked], sampling: Sampling, seed: Seed, max_rows: int
     ) -> Iterator[Rollout]:
         """Yields replies as they leave the batch."""
         model = self._decoder()
@@ -80,8 +89,8 @@ class LocalEngine:
         rows: Rows | None = None
         logits = tokens = torch.empty(0)
         while waiting or rows:
-            free = self.max_rows - len(rows or ())
-            if waiting and (not rows or (model.refills and free >= ENTERING * self.max_rows)):
+            free = max_rows - len(rows or ())
+            if waiting and (not rows or (model.refills and free >= ENTERING * max_rows)):
                 new, waiting = waiting[:free], waiting[free:]
                 first = _join(model, new, sampling)
                 logits = torch.cat([logits, first]) if rows else first
@@ -115,6 +124,20 @@ def _join(model: Decoder, asked: Sequence[Asked], sampling: Sampling) -> Tensor:
     places = {index: place for place, index in enumerate(prompts)}
     owners = [places[row.prompt_index] for row in asked]
     return model.join(list(prompts.values()), owners, sampling.max_new_tokens - 1)
+
+
+def rows_for(policy: Policy, slots: int) -> int:
+    """How many rows of so many tokens are decoded together."""
+    config: Any = policy.model.config.get_text_config()
+    fewest, most = ROWS
+    try:
+        heads = config.num_attention_heads
+        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        token = 2 * config.num_hidden_layers * kv_heads * width * policy.model.dtype.itemsize
+    except AttributeError:
+        return fewest
+    return min(max(CACHE // (token * slots), fewest), most)
 
 
 def eos_tokens(policy: Policy) -> frozenset[int]:

@@ -20,11 +20,11 @@ class MixtureEngine(LocalEngine):
         policy: one end of the mixture.
         reference: the other; None for a peft policy without its adapters.
         share: 0 samples from the policy, 1 from the reference.
-        max_rows: replies decoded together.
+        max_rows: replies decoded together; see `LocalEngine`.
     """
 
     def __init__(
-        self, policy: Policy, reference: Policy | None, share: float, *, max_rows: int = 64
+        self, policy: Policy, reference: Policy | None, share: float, *, max_rows: int | None = None
     ) -> None:
         super().__init__(policy, max_rows=max_rows)
         self.reference = reference

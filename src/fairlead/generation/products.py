@@ -24,8 +24,8 @@ one column alone takes a kernel that reads memory at half the speed."""
 CACHED = 1 << 23
 """Elements of a model's weights that a processor's caches hold: more come from memory."""
 
-SMALL = 1 << 14
-"""Weights of fewer elements stay as they are (adapters): a call costs more than the product."""
+SMALL = 1 << 17
+"""Weights of fewer elements stay as they are: a call costs more than it saves."""
 
 
 def can_block(weight: Tensor) -> bool:

@@ -28,8 +28,9 @@ class Joint:
     """Products of one input with several weights."""
 
     weights: tuple[Tensor, ...]
-    """[out, in] each."""
+    """[out, in] each, or [in, out] where `transposed`."""
     biases: tuple[Tensor, ...] | None
+    transposed: bool = False
 
 
 class Constants:
@@ -69,7 +70,10 @@ def simplified(
     _call_directly(graph)
     graph.eliminate_dead_code()
     graph.lint()
-    return GraphModule(torch.nn.Module(), graph).forward, list(constants.held.values())
+    held = list(constants.held.values())
+    for node in graph.nodes:
+        node.meta.clear()  # It holds the weights.
+    return GraphModule(torch.nn.Module(), graph).forward, held
 
 
 def _calls(graph: Graph, *targets: Any) -> Iterator[Node]:
@@ -233,12 +237,13 @@ def _join_products(graph: Graph, constants: Constants) -> None:
     together: dict[Any, list[Node]] = {}
     for node in _calls(graph, aten.linear.default, aten.addmm.default):
         if _layer(node, constants) is not None:
-            biased = node.target is aten.addmm.default or len(node.args) == 3
-            together.setdefault((_input(node), biased), []).append(node)
-    for (_, biased), nodes in together.items():
+            transposed = node.target is aten.addmm.default
+            biased = transposed or len(node.args) == 3
+            together.setdefault((_input(node), biased, transposed), []).append(node)
+    for (_, biased, transposed), nodes in together.items():
         layers = [layer for node in nodes if (layer := _layer(node, constants))]
         weights, biases = zip(*layers, strict=True)
-        joint = constants.hold(Joint(weights, biases if biased else None))
+        joint = constants.hold(Joint(weights, biases if biased else None, transposed))
         with graph.inserting_before(nodes[0]):
             outputs = graph.call_function(operator.call, (joint, _input(nodes[0])))
             parts = [graph.call_function(operator.getitem, (outputs, k)) for k in range(len(nodes))]
@@ -251,13 +256,13 @@ def _input(layer: Node) -> Any:
 
 
 def _layer(node: Node, constants: Constants) -> tuple[Tensor, Tensor | None] | None:
-    """Weight [out, in] and bias where a node is a linear layer whose weight can be blocked."""
+    """Weight, as the layer holds it, and bias of a linear layer whose weight can be blocked."""
     if node.target is aten.linear.default:
         weight, bias = (constants.held.get(arg) for arg in (*node.args[1:], None)[:2])
         given = len(node.args) == 3
     else:
         bias, weight = (constants.held.get(node.args[place]) for place in (0, 2))
-        weight, given = None if weight is None else weight.t(), True
+        given = True
     if weight is None or (given and bias is None) or not can_block(weight):
         return None
     return weight, bias

@@ -17,6 +17,9 @@ from fairlead.models.trunk import Trunk, body, without_dropout
 from fairlead.objectives.base import Need
 from fairlead.objectives.batch import Packed, Scores
 
+VALUES = frozenset({Need.VALUES, Need.COST_VALUES})
+"""What a separate critic answers without the policy."""
+
 
 class Policy(nn.Module):
     """A causal language model that scores packed replies, possibly with a value head.
@@ -70,17 +73,20 @@ class Policy(nn.Module):
             packed: the sequences.
             needs: which scores to make.
         """
-        hidden = self.trunk.hidden(packed)
-        logps = entropy = None
-        if Need.LOGPS in needs:
-            logps, entropy = self._logps(hidden, packed, Need.ENTROPY in needs)
+        logps = entropy = distribution = hidden = None
+        if needs - VALUES or self.value != "separate":
+            hidden = self.trunk.hidden(packed)
+            if Need.LOGPS in needs:
+                logps, entropy = self._logps(hidden, packed, Need.ENTROPY in needs)
+            if Need.DISTRIBUTION in needs:
+                distribution = self._distribution(hidden, packed)
         values, cost_values = self._values(hidden, packed, needs)
         return Scores(
             logps=logps,
             entropy=entropy if Need.ENTROPY in needs else None,
             values=values,
             cost_values=cost_values,
-            distribution=self._distribution(hidden, packed) if Need.DISTRIBUTION in needs else None,
+            distribution=distribution,
         )
 
     @contextmanager
@@ -136,12 +142,12 @@ class Policy(nn.Module):
         return logits.log_softmax(-1)
 
     def _values(
-        self, hidden: Tensor, packed: Packed, needs: frozenset[Need]
+        self, hidden: Tensor | None, packed: Packed, needs: frozenset[Need]
     ) -> tuple[Tensor | None, Tensor | None]:
         """Values and cost values at the rows, from one pass of the trunk they share."""
-        if not needs & {Need.VALUES, Need.COST_VALUES}:
+        if not needs & VALUES:
             return None, None
-        if self.value == "separate":
+        if hidden is None or self.value == "separate":
             hidden = self.value_trunk.hidden(packed)
         rows = hidden[packed.rows]
         values = self.value_head(rows).squeeze(-1).float() if Need.VALUES in needs else None

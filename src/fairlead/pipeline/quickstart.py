@@ -73,6 +73,7 @@ def quickstart(seed: int = 0) -> Recipe:
                 reward="@reward",
                 data="@world/train.jsonl",
                 objective=PPO(),
+                value="shared",
                 rollouts=RolloutConfig(
                     prompts=128,
                     iterations=40,

@@ -192,6 +192,8 @@ class _Bench:
     @torch.no_grad()
     def _kl(self, policy: Policy, replies: Sequence[Sequence[Reply]]) -> np.ndarray:
         """Mean sequence log-ratio to the baseline of each prompt's replies, in nats."""
+        if policy is self.baseline:
+            return np.zeros(len(replies))
         items = [
             Item(own[0].prompt_ids, tuple(r.response_ids for r in own), (0,) * len(own), place)
             for place, own in enumerate(replies)
