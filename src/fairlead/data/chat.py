@@ -6,6 +6,7 @@ token straddles the border differently in training and in sampling.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
@@ -90,13 +91,15 @@ class ChatFormat:
             )
         self.tokenizer = tokenizer
         self.eos = int(str(end))
+        # Replies to one prompt come together, and each is split from it.
+        self._invited = lru_cache(maxsize=1024)(lambda messages: self._ids(messages, "invite"))
 
     def prompt_ids(self, prompt: Prompt) -> Ids:
         """Tokens of a prompt, up to and including the marker that invites the reply.
 
         Where the prompt ends in an assistant's turn they end with its text, without end of turn.
         """
-        return self._begun(prompt, "") if prompt.continues else self._ids(prompt.messages, "invite")
+        return self._begun(prompt, "") if prompt.continues else self._invited(prompt.messages)
 
     def response_ids(self, prompt: Prompt, response: str) -> tuple[Ids, Ids]:
         """Tokens of the prompt and of the reply with its EOS, split where they part.

@@ -1,9 +1,11 @@
 """Trains a reward model of any family and measures it on held-out judgements."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self, Union
 
 import numpy as np
+import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from fairlead.core.errors import ConfigError
@@ -46,6 +48,10 @@ AnyFit = Annotated[
     Union[FITTED],  # pyright: ignore  # noqa: UP007 - of a tuple made at run time
     Field(discriminator="kind"),
 ]
+
+
+CENTRED_ON = 1000
+"""Preferred replies, spread over the training set, whose mean score becomes 0."""
 
 
 class RewardStage(Stage):
@@ -161,13 +167,12 @@ class RewardStage(Stage):
         return self.objective.kind != "cost_model"
 
     def _centre(self, model: RewardModel, items: Sequence[Item]) -> None:
-        """Sets the mean score of the preferred training replies to 0."""
-        scores = score_items(model, items, tokens=self.train.microbatch_tokens)
-        best = [
-            float(s[item.ranks.index(min(item.ranks))])
-            for s, item in zip(scores, items, strict=True)
-        ]
-        model.offset.fill_(float(model.offset) + sum(best) / len(best))
+        """Sets the mean score of preferred training replies to 0."""
+        some = items[:: -(-len(items) // CENTRED_ON)]
+        tops = [item.responses[item.ranks.index(min(item.ranks))] for item in some]
+        best = [replace(i, responses=(top,), ranks=(0,)) for i, top in zip(some, tops, strict=True)]
+        scores = score_items(model, best, tokens=self.train.microbatch_tokens)
+        model.offset.fill_(float(model.offset) + float(torch.cat(scores).mean()))
 
     def _measured(self, models: list[RewardModel], records: Sequence[Record]) -> Accuracy:
         length = min(self.max_length, models[0].context)
