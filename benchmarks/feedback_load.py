@@ -1,6 +1,6 @@
 """Simulated annotators label through HTTP while the server is killed: nothing lost, nothing double.
 
-python -m benchmarks.feedback_load [--people 50] [--items 5000] [--think 1.0] [--json FILE]
+python -m benchmarks.feedback_load [--people 50] [--items 5000] [--think 1.5] [--json FILE]
 
 Servers are processes of their own (`fairlead feedback serve`), on SQLite and on PostgreSQL. Every
 person claims, thinks and answers, again and again, until nothing is left; every 50th answer is sent
@@ -55,7 +55,7 @@ class Load:
     people: int = 50
     items: int = 5000
     overlap: int = 3
-    think_s: float = 1.0
+    think_s: float = 1.5
     """Mean seconds between a task and its answer, drawn from an exponential distribution."""
     kills: int = 3
     resend_every: int = 50

@@ -596,15 +596,18 @@ def _invitation(session: Session, secret: str, now: datetime, *, lock: bool = Fa
 
 
 def _actor(session: Session, account_id: int, scopes: frozenset[str] | None = None) -> Actor:
-    query = select(Account, Annotator.id).join(Annotator, Annotator.account_id == Account.id)
-    found = session.execute(query.where(Account.id == account_id)).one_or_none()
-    if found is None or found[0].state != "active":
-        raise _not_logged_in()
-    account, pseudonym = found
-    projects = session.scalars(
-        select(Membership.project_id).where(Membership.annotator_id == pseudonym)
+    query = (
+        select(Annotator.id, Account.role, Account.state, Membership.project_id)
+        .join(Annotator, Annotator.account_id == Account.id)
+        .outerjoin(Membership, Membership.annotator_id == Annotator.id)
+        .where(Account.id == account_id)
     )
-    return Actor(pseudonym, cast(Role, account.role), frozenset(projects), account.id, scopes)
+    found = session.execute(query).tuples().all()
+    if not found or found[0][2] != "active":
+        raise _not_logged_in()
+    pseudonym, role, _, _ = found[0]
+    projects = frozenset(project for *_, project in found if project is not None)
+    return Actor(pseudonym, cast(Role, role), projects, account_id, scopes)
 
 
 def _open_session(store: Store, account_id: int, now: datetime) -> LoggedIn:

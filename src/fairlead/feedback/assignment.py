@@ -315,7 +315,7 @@ def _claim(
     if found is None:
         return _waiting() if part.state == "paused" else Nothing("empty", "All work is done.")
     session.flush()
-    return _task(session, settings, found)
+    return _task(session, settings, *found)
 
 
 def _expire(session: Session, campaign: int, now: datetime) -> int:
@@ -390,7 +390,7 @@ def _next(
     settings: CampaignSettings,
     part: Participation,
     now: datetime,
-) -> Assignment | None:
+) -> tuple[Assignment, Item] | None:
     if part.state == "new":
         item = _screening_item(session, settings, part)
         if item is not None:
@@ -404,8 +404,9 @@ def _next(
     item = _open_item(session, part)
     if item is None:
         return None
-    part.cursor_rank, part.cursor_item = item.rank, item.id
-    return _assign(session, campaign, settings, part, item, "normal", now)
+    with session.no_autoflush:  # The person's row changes once.
+        part.cursor_rank, part.cursor_item = item.rank, item.id
+        return _assign(session, campaign, settings, part, item, "normal", now)
 
 
 def _screening_item(
@@ -525,7 +526,7 @@ def _assign(
     item: Item,
     purpose: Purpose,
     now: datetime,
-) -> Assignment:
+) -> tuple[Assignment, Item]:
     """Leases an item: the person's earlier assignment of it, or a new one."""
     key = (Assignment.item_id == item.id, Assignment.annotator_id == part.annotator_id)
     row = session.scalar(select(Assignment).where(*key, Assignment.purpose == purpose))
@@ -534,7 +535,7 @@ def _assign(
     row.guideline_version = campaign.guideline_version
     _lease(row, item, settings, now)
     session.flush()
-    return row
+    return row, item
 
 
 def _new_assignment(
@@ -686,8 +687,10 @@ def _known_reason(reason: str, known: Sequence[str], note: str) -> None:
 # What is shown
 
 
-def _task(session: Session, settings: CampaignSettings, row: Assignment) -> Task:
-    item = session.get_one(Item, row.item_id)
+def _task(
+    session: Session, settings: CampaignSettings, row: Assignment, item: Item | None = None
+) -> Task:
+    item = item or session.get_one(Item, row.item_id)
     draft, response = session.execute(
         select(Draft, Response)
         .select_from(Assignment)

@@ -26,7 +26,7 @@ class ServerSettings(Record):
     """Per address; counts every attempt."""
     largest_body: int = Field(default=4 * 2**20, ge=1024)
     """Bytes of a request."""
-    threads: int = Field(default=8, ge=1)
+    threads: int = Field(default=3, ge=1)
     """Requests that are worked on at a time; more only get in each other's way."""
     webhooks: bool = True
     """Whether this process delivers webhooks."""
