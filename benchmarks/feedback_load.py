@@ -1,6 +1,7 @@
 """Simulated annotators label through HTTP while the server is killed: nothing lost, nothing double.
 
 python -m benchmarks.feedback_load [--people 50] [--items 5000] [--think 1.5] [--json FILE]
+python -m benchmarks.feedback_load --page      # the table in docs/feedback.md, from the results
 
 Servers are processes of their own (`fairlead feedback serve`), on SQLite and on PostgreSQL. Every
 person claims, thinks and answers, again and again, until nothing is left; every 50th answer is sent
@@ -29,8 +30,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import func, select
 
+from benchmarks.feedback_load_page import write_page
 from benchmarks.machine import describe
-from fairlead.core.files import write_json
+from fairlead.core.files import read_json, write_json
 from fairlead.core.seeds import Seed
 from fairlead.feedback import accounts, audit, campaigns
 from fairlead.feedback.assignment import Nothing
@@ -81,7 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--think", type=float, default=Load.think_s)
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--page", action="store_true")
     asked = parser.parse_args(arguments)
+    if asked.page:
+        write_page(read_json(asked.json))
+        return
     load = Load(people=asked.people, items=asked.items, think_s=asked.think)
     found: dict[str, Any] = {"machine": describe(), "load": asdict(load)}
     for name in asked.databases.split(","):
