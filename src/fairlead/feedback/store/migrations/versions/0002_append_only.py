@@ -1,5 +1,6 @@
 """History and audit cannot be changed: triggers refuse it."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0002"
@@ -39,7 +40,8 @@ POSTGRESQL = (
 
 def upgrade() -> None:
     """Makes the triggers and the head of the empty chain."""
-    op.execute(f"INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, '{'0' * 64}')")
+    head = sa.text("INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, :hash)")
+    op.execute(head.bindparams(hash="0" * 64))
     postgresql = op.get_bind().dialect.name == "postgresql"
     for statement in POSTGRESQL if postgresql else SQLITE:
         op.execute(statement)
