@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "iterate.yaml"
 RESULTS = ROOT / "benchmarks" / "results" / "iterate.json"
 ROUNDS = 3
-PROMPTS = 100
+PROMPTS = 500
 """Prompts labelled in each round; the one round of the offline run has all of them."""
 SAMPLING = Sampling(max_new_tokens=24)
 SAMPLES = 4

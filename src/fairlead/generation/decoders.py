@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from fairlead.data.chat import Ids
 from fairlead.generation.cache import WaveCache, wave
 from fairlead.generation.products import BlockedLayers
-from fairlead.generation.recording import Run, known
+from fairlead.generation.recording import WORTH, Run, known
 from fairlead.models.attention import Decoding, attending, layout
 from fairlead.models.policy import Policy
 from fairlead.models.trunk import body
@@ -101,7 +101,7 @@ class PackedDecoder:
 
     def _recorded(self, tokens: Tensor, logits: Tensor) -> Run | None:
         """A recording that gives these logits for these tokens."""
-        if self.known is None or self.cache is None:
+        if self.known is None or self.cache is None or self.cache.waves[0].room < WORTH:
             return None
         attempt = tokens, self.positions, self.cache
         return self.known.replay(self.policy.model, self._modules, attempt, logits)
@@ -110,10 +110,6 @@ class PackedDecoder:
         layers = BlockedLayers(self.policy.model)
 
         def run(tokens: Tensor, positions: Tensor, cache: WaveCache) -> Tensor:
-            if self.known is not None:
-                self.known.steps += 1
-                if self.known.due:
-                    self.run = None  # Made anew at the next step.
             with layers:
                 return self._modules(tokens, positions, cache)
 

@@ -23,8 +23,9 @@ from fairlead.generation.cache import WaveCache
 from fairlead.generation.products import Blocked, fits_caches
 from fairlead.generation.simplify import Joint, simplified
 
-WORTH = 500
-"""Steps through the modules that lose as much time as making a recording takes."""
+WORTH = 16
+"""Steps of a reply below which it is not worth a recording. Whether one is used depends on the call
+alone, not on what was sampled before: a resumed run must sample what the stopped one would have."""
 
 KEPT = 4
 """Recordings kept per structure: with and without adapters, and some to spare."""
@@ -113,15 +114,8 @@ class Known:
     """What is known of models of one structure."""
 
     recordings: list[Recording] = field(default_factory=list[Recording])
-    steps: int = 0
-    """Steps through the modules since the last recording was made."""
     refused: bool = False
     """Whether a recording failed: the modules are used from then on."""
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time to make a recording."""
-        return self.steps >= WORTH and not self.refused and len(self.recordings) < KEPT
 
     def replay(
         self,
@@ -130,7 +124,7 @@ class Known:
         attempt: tuple[Tensor, Tensor, WaveCache],
         expected: Tensor,
     ) -> Run | None:
-        """A step that gives what the modules give, recorded now if it is due.
+        """A step that gives what the modules give, recorded now unless there is one.
 
         Args:
             model: of this structure.
@@ -139,15 +133,14 @@ class Known:
             expected: the modules' logits for them.
 
         Returns:
-            None where there is no such recording.
+            None where the model cannot be recorded.
         """
         for recording in self.recordings:
             run = recording.bind(model)
             if _agrees(run, attempt, expected):
                 return run
-        if not self.due:
+        if self.refused or len(self.recordings) == KEPT:
             return None
-        self.steps = 0
         try:
             recording = Recording(model, modules, len(attempt[2].layers))
             run = recording.bind(model)

@@ -17,7 +17,7 @@ def start(site, visit):
         tab_to(page, "Start")
         page.keyboard.press("Enter")
         page.wait_for_url("**/tasks/*")
-        assert page.evaluate("document.activeElement.tagName") == "H1"
+        page.wait_for_function("document.activeElement.tagName == 'H1'")
         number = int(re.search(r"/tasks/(\d+)", page.url)[1])
         return page, who, site.task(who, number)
 
