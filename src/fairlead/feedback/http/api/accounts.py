@@ -10,7 +10,7 @@ from fairlead.feedback import accounts, audit
 from fairlead.feedback.accounts import Person as Account
 from fairlead.feedback.accounts import Profile, TokenInfo
 from fairlead.feedback.audit import Verdict
-from fairlead.feedback.http.api.common import Id, Name, part
+from fairlead.feedback.http.api.common import BIG, Id, Name, part
 from fairlead.feedback.http.visits import (
     Database,
     Now,
@@ -51,7 +51,7 @@ class NewConsent(Record):
 class Agreed(Record):
     """The version that somebody agrees to."""
 
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    version: Annotated[int, Field(ge=1, le=BIG)]
 
 
 class PasswordChange(Record):
@@ -79,7 +79,7 @@ class NewInvitation(Record):
     """Who is invited."""
 
     role: Role = "annotator"
-    project: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
+    project: Annotated[int | None, Field(ge=1, le=BIG)] = None
     days: Annotated[int, Field(ge=1, le=90)] = 7
 
 

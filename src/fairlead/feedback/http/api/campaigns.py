@@ -20,7 +20,7 @@ from fairlead.feedback.campaigns import (
     ProjectInfo,
     State,
 )
-from fairlead.feedback.http.api.common import Id, Name, part
+from fairlead.feedback.http.api.common import BIG, Id, Name, part
 from fairlead.feedback.http.visits import Database, Now, Visit, Visitor, need_scope
 from fairlead.feedback.permissions import Thing, may
 from fairlead.feedback.progress import CampaignProgress, PersonProgress
@@ -28,8 +28,6 @@ from fairlead.feedback.work import Kind
 from fairlead.records import Record
 
 router = part("campaigns")
-
-BIG = 2**31 - 1
 
 
 class NewProject(Record):
@@ -108,9 +106,7 @@ class NewItems(Record):
 class NewPriority(Record):
     """Which items come sooner or later."""
 
-    items: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=2**31 - 1)], ...], Field(max_length=10_000)
-    ]
+    items: Annotated[tuple[Annotated[int, Field(ge=1, le=BIG)], ...], Field(max_length=10_000)]
     priority: Annotated[int, Field(ge=-BIG, le=BIG)]
 
 
@@ -162,7 +158,7 @@ def remove_member(store: Database, visit: Visitor, now: Now, project: Id, person
 def list_campaigns(
     store: Database,
     visit: Visitor,
-    project: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    project: Annotated[int | None, Query(ge=1, le=BIG)] = None,
 ) -> list[CampaignView]:
     """The campaigns that you may see."""
     need_scope(visit, "read", "label", "manage", "export")

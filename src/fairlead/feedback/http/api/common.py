@@ -12,9 +12,12 @@ from starlette.exceptions import HTTPException
 from fairlead.feedback.http.problems import FieldProblem, Problem
 from fairlead.feedback.work import unstorable
 
-__all__ = ["DEEPEST", "ApiRoute", "FieldProblem", "Id", "Name", "Problem", "part"]
+__all__ = ["BIG", "DEEPEST", "ApiRoute", "FieldProblem", "Id", "Name", "Problem", "part"]
 
-Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+BIG = 2**31 - 1
+"""The largest number that every database keeps."""
+
+Id = Annotated[int, Path(ge=1, le=BIG)]
 """The number of a thing."""
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """A pseudonym."""

@@ -8,15 +8,12 @@ from pydantic import Field
 from fairlead.feedback import answers, assignment, progress
 from fairlead.feedback.answers import Receipt, RecentAnswer
 from fairlead.feedback.assignment import FLAG_REASONS, SKIP_REASONS, Lease, Nothing, Task
-from fairlead.feedback.http.api.common import Id, part
+from fairlead.feedback.http.api.common import BIG, Id, part
 from fairlead.feedback.http.visits import Database, Now, Visitor, need_scope
 from fairlead.feedback.progress import OwnProgress
 from fairlead.records import Record
 
 router = part("work")
-
-BIG = 2**31 - 1
-"""The largest number that every database keeps."""
 
 
 class Claimed(Record):
