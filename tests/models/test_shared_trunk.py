@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import pack
@@ -74,7 +75,8 @@ def test_reference_is_the_model_without_its_adapters(shared: Policy):
 def weights_like(shape: torch.Size) -> set[int]:
     """Where tensors of this shape lie, whoever holds them."""
     gc.collect()
-    found = (x for x in gc.get_objects() if isinstance(x, Tensor) and x.shape == shape)
+    # Exact types: tracing leaves tensors behind that have a shape and no memory.
+    found = (x for x in gc.get_objects() if type(x) in (Tensor, Parameter) and x.shape == shape)
     return {x.data_ptr() for x in found}
 
 
