@@ -1,0 +1,1 @@
+"""Written principles, and feedback that follows them."""

@@ -1,0 +1,1 @@
+"""Models and services that judge and criticise replies, behind one protocol."""
