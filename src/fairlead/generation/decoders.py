@@ -75,7 +75,7 @@ class PackedDecoder:
 
     def join(self, prompts: Sequence[Ids], owners: Sequence[int], room: int) -> Tensor:
         """Reads the prompts in one forward; see `Decoder`."""
-        packed = _pack(prompts).to(self.policy.device)
+        packed = pack_prompts(prompts).to(self.policy.device)
         captured = DynamicCache()
         with attending(layout(packed)):
             hidden = self._hidden(packed.input_ids[None], packed.position_ids[None], captured)
@@ -133,7 +133,8 @@ class PackedDecoder:
         return out.last_hidden_state
 
 
-def _pack(prompts: Sequence[Ids]) -> Packed:
+def pack_prompts(prompts: Sequence[Ids]) -> Packed:
+    """Prompts one behind the other, to be read alone; `ends` are their last tokens."""
     bounds = pairwise(accumulate(map(len, prompts), initial=0))
     trees = tuple(Tree(start, 0, (stop - start,)) for start, stop in bounds)
     nothing = torch.zeros(0, dtype=torch.long)

@@ -70,8 +70,27 @@ class LocalEngine:
         """
         if n < 1:
             raise ConfigError("no sample was asked for", expected="n >= 1", got=f"{n}")
-        check_room(prompts, sampling.max_new_tokens, room_of(self.policy))
         asked = [Asked(i, k, ids) for i, ids in enumerate(prompts) for k in range(n)]
+        return self.draw(asked, sampling, seed=seed)
+
+    def draw(self, asked: Sequence[Asked], sampling: Sampling, *, seed: Seed) -> list[Rollout]:
+        """One reply to each row, ordered by their prompt indices and then by sample.
+
+        For callers that number the random streams themselves, as those do who go on with texts
+        that have begun.
+
+        Args:
+            asked: rows; those with one prompt index have the same prompt, which is read once.
+            sampling: how to draw and when to end.
+            seed: each reply draws from `seed.child(prompt index, sample)`.
+
+        Raises:
+            DataError: a prompt is empty or leaves no room for a reply.
+            ConfigError: a prompt with `max_new_tokens` passes the model's context.
+            TrainingError: the model's logits are not finite.
+        """
+        prompts = list({row.prompt_index: row.prompt for row in asked}.values())
+        check_room(prompts, sampling.max_new_tokens, room_of(self.policy))
         # Neighbours of equal length waste no slots.
         waiting = sorted(asked, key=lambda row: len(row.prompt))
         longest = max(map(len, prompts), default=0) + sampling.max_new_tokens
