@@ -1,5 +1,5 @@
 import json
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 
 from fairlead.core.errors import DataError
 from fairlead.stats import best_of_n, best_of_n_kl_bound, expected_best_of_n, mean_estimate
+from fairlead.stats.best_of_n import (
+    affordable_n,
+    best_of_n_kl,
+    best_of_n_kl_estimate,
+    expected_at,
+)
 
 REFERENCE = Path(__file__).parents[2] / "../shared/reference/reference_values.json"
 
@@ -71,3 +77,54 @@ def test_shapes_must_agree():
         best_of_n(np.ones((2, 3)), np.ones((2, 4)), 1)
     with pytest.raises(DataError, match="one unit"):
         best_of_n(np.ones((1, 3)), np.ones((1, 3)), 1)
+
+
+@pytest.mark.parametrize("scores", [[3.0, 1.0, 2.0, 0.0], [1.0, 1.0, 2.0, 0.0], [5.0] * 4])
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_the_exact_kl_equals_all_draws(scores, n):
+    chances = np.array([0.1, 0.2, 0.3, 0.4])
+    picked = np.zeros(4)
+    for draw in product(range(4), repeat=n):
+        best = max(scores[i] for i in draw)
+        equal = [i for i in draw if scores[i] == best]
+        for i in equal:  # one of the equals at random
+            picked[i] += np.prod(chances[list(draw)]) / len(equal)
+    assert picked.sum() == pytest.approx(1)
+    kl = sum(q * np.log(q / p) for q, p in zip(picked, chances, strict=True) if q)
+    assert best_of_n_kl(chances, scores, n) == pytest.approx(kl, abs=1e-12)
+    assert best_of_n_kl(chances, scores, n) <= best_of_n_kl_bound(n) + 1e-12
+
+
+@pytest.mark.parametrize("n", [2, 8])
+@pytest.mark.parametrize("top", [0.02, 0.3, 0.9])
+def test_the_kl_estimate_is_exact_for_one_outcome_above_a_continuum(top, n):
+    others = 100_000
+    chances = np.append(np.full(others, (1 - top) / others), top)
+    exact = best_of_n_kl(chances, np.arange(others + 1.0), n)
+    assert best_of_n_kl_estimate(float(np.log(top)), n) == pytest.approx(exact, abs=2e-4)
+
+
+def test_the_kl_estimate_lies_between_nothing_and_the_bound():
+    assert best_of_n_kl_estimate(0.0, 8) == 0
+    assert best_of_n_kl_estimate(-80.0, 8) == pytest.approx(best_of_n_kl_bound(8))
+    assert best_of_n_kl_estimate(-2000.0, 8) == pytest.approx(best_of_n_kl_bound(8))
+    assert best_of_n_kl_estimate(-1.0, 1) == pytest.approx(0, abs=1e-12)
+    falling = [best_of_n_kl_estimate(logp, 8) for logp in (-9.0, -3.0, -1.0, -0.1)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_what_is_no_distribution_is_refused():
+    with pytest.raises(DataError, match="add up to 1"):
+        best_of_n_kl([0.5, 0.4], [1.0, 2.0], 2)
+
+
+def test_a_budget_pays_for_samples_and_their_parts():
+    n = affordable_n(130, fixed=10, each=48)
+    assert n == 2.5
+    proxy, gold = [1.0, 2.0, 3.0], [6.0, 0.0, 3.0]
+    two, three = (expected_best_of_n(proxy, gold, k) for k in (2, 3))
+    assert expected_at(proxy, gold, n) == pytest.approx((two + three) / 2)
+    assert expected_at(proxy, gold, 3.0) == three
+    # Half the time two samples, half the time three: 130 tokens on average.
+    assert (10 + 2 * 48 + 10 + 3 * 48) / 2 == 130
+    assert affordable_n(20, fixed=10, each=48) == 1

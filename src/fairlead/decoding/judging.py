@@ -6,7 +6,7 @@ on beginnings, is shown them as they are.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.errors import ConfigError
 from fairlead.data.chat import Item
-from fairlead.decoding.base import Spent
+from fairlead.decoding.base import Decoded, Models, Spent
 from fairlead.models.reward_model import RewardModel
 from fairlead.rewards.base import Reply, RewardSource, Scored
 from fairlead.rewards.model import REWARDS, reply_items, same_vocabulary, score_items
@@ -87,6 +87,17 @@ def judged(source: RewardSource, replies: Sequence[Reply]) -> list[tuple[float, 
         )
     costs = [Spent(0, positions, 1) for positions in _positions(source, replies)]
     return list(zip(scored.values.tolist(), costs, strict=True))
+
+
+def rescored(models: Models, found: Sequence[Decoded]) -> list[Decoded]:
+    """Replies with the reward's own score, where another source has guided them."""
+    if models.prefix is None:
+        return list(found)
+    judgements = judged(models.judge, [own.reply for own in found])
+    return [
+        replace(own, score=score, spent=own.spent + cost)
+        for own, (score, cost) in zip(found, judgements, strict=True)
+    ]
 
 
 def _positions(source: RewardSource, replies: Sequence[Reply]) -> list[int]:

@@ -1,12 +1,16 @@
 """The policy as decoders use it: prompts as tokens, drawn replies with what they cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from fairlead.core.errors import TrainingError
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat, Ids
 from fairlead.decoding.base import Spent
-from fairlead.generation.local import LocalEngine
+from fairlead.generation.local import LocalEngine, ends_in_stop, rows_for
 from fairlead.generation.sampling import Finish, Rollout, Sampling
 from fairlead.models.policy import Policy
 from fairlead.records import Prompt
@@ -69,3 +73,43 @@ def drawing(prompt: int, replies: Sequence[int]) -> Spent:
     token of a reply is drawn and never read.
     """
     return Spent(policy_tokens=prompt + sum(length - 1 for length in replies))
+
+
+def cut_at_stop(
+    begun: Ids, more: Ids, stop: Sequence[str], tokenizer: PreTrainedTokenizerBase
+) -> tuple[Ids, bool]:
+    """What goes on behind a beginning, up to the first stop text, and whether there is one.
+
+    A stop text may straddle the border; the beginning itself holds none.
+    """
+    if stop:
+        for length in range(1, len(more) + 1):
+            if ends_in_stop((*begun, *more[:length]), stop, tokenizer):
+                return more[:length], True
+    return more, False
+
+
+def groups(policy: Policy, prompts: Sequence[int], max_new_tokens: int) -> Iterator[list[int]]:
+    """Places of prompts that are decoded together, as many as the engine would.
+
+    Args:
+        policy: who decodes.
+        prompts: length of each prompt.
+        max_new_tokens: longest reply.
+    """
+    if prompts:
+        rows = rows_for(policy, max(prompts) + max_new_tokens)
+        yield from (list(range(len(prompts)))[s : s + rows] for s in range(0, len(prompts), rows))
+
+
+def check_finite(logits: Tensor) -> None:
+    """Refuses logits from which nothing can be chosen.
+
+    Raises:
+        TrainingError: some are infinite or no numbers.
+    """
+    if not bool(logits.isfinite().all()):
+        raise TrainingError(
+            "the policy's logits are not finite, so nothing can be decoded",
+            remedy="go back to the last sound checkpoint and lower the learning rate",
+        )

@@ -118,7 +118,10 @@ class RewardModel(nn.Module):
 
     def forward(self, packed: Packed, needs: frozenset[Need]) -> Scores:
         """All that the head says about a pack, whatever of it is needed, in float32."""
-        hidden = self.trunk.hidden(packed)
+        return self.read(self.trunk.hidden(packed), packed)
+
+    def read(self, hidden: Tensor, packed: Packed) -> Scores:
+        """The same from hidden states [token, width] that are there already."""
         scores: Scores = self.head.score(Read(hidden, packed, self.pooling))
         if scores.rewards is None:
             return scores
