@@ -332,17 +332,35 @@ def generate(
     prompts: Annotated[list[str] | None, typer.Argument(help="What to ask; else --data.")] = None,
     data: Annotated[str | None, typer.Option(help="Records whose prompts are answered.")] = None,
     n: Annotated[int, typer.Option(help="Replies per prompt.")] = 1,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest reply, in tokens.")] = 128,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Keep this much probability.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Keep so many tokens; 0 keeps all.")] = 0,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest reply, in tokens; 128.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 takes the likeliest token; 1.")
+    ] = None,
+    top_p: Annotated[float | None, typer.Option(help="Keep this much probability; all.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Keep so many tokens; 0, the default, keeps all.")
+    ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Text that ends a reply.")] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="best_of_n, beam, args, cards... as docs/decoding.md says.")
+    ] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="Folder of the reward model a decoder goes by.")
+    ] = None,
+    value: Annotated[
+        str | None, typer.Option(help="Folder of a value model, for replies under way.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting of the decoder, e.g. n=16.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Sample replies from a policy."""
+    """Sample replies from a policy, or choose them by a reward with --decoder."""
     _quiet()
-    from fairlead.cli.generate import replies
+    from fairlead.cli.generate import chosen, price, replies
 
     asked = replies(
         model,
@@ -350,11 +368,12 @@ def generate(
         data,
         n=n,
         seed=seed,
+        decoder=chosen(decoder, reward, value, settings or []),
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         top_p=top_p,
         top_k=top_k,
-        stop=tuple(stop or ()),
+        stop=tuple(stop) if stop else None,
     )
     if as_json:
         print_json(asked)
@@ -363,6 +382,8 @@ def generate(
         out.print(f"> {row['prompt']}", markup=False, style="bold")
         for text in row["replies"]:
             out.print(text, markup=False)
+        for decoded in row.get("decoded", ()):
+            out.print(price(decoded), markup=False, style="dim")
 
 
 @evaluate_app.command("reward")

@@ -9,6 +9,7 @@ from fairlead.pipeline.stages.best_of import BestOfStage
 from fairlead.pipeline.stages.collect import CollectStage
 from fairlead.pipeline.stages.compare import CompareStage
 from fairlead.pipeline.stages.consistency import ConsistencyStage
+from fairlead.pipeline.stages.decode import DecodeStage
 from fairlead.pipeline.stages.evaluate import EvaluateStage
 from fairlead.pipeline.stages.expert_iteration import ExpertIterationStage
 from fairlead.pipeline.stages.feedback import FeedbackStage
@@ -16,6 +17,7 @@ from fairlead.pipeline.stages.judge_steps import JudgeStepsStage
 from fairlead.pipeline.stages.judgements import JudgementsStage
 from fairlead.pipeline.stages.label import LabelStage
 from fairlead.pipeline.stages.preference import PreferenceStage
+from fairlead.pipeline.stages.prefix_value import PrefixValueStage
 from fairlead.pipeline.stages.records import RecordsStage
 from fairlead.pipeline.stages.reward import RewardStage
 from fairlead.pipeline.stages.rl import RLStage
@@ -45,6 +47,8 @@ AnyStage = Annotated[
     | VerificationStage
     | SelfPlayStage
     | BestOfStage
+    | PrefixValueStage
+    | DecodeStage
     | EvaluateStage,
     Field(discriminator="kind"),
 ]
@@ -56,6 +60,7 @@ __all__ = [
     "CollectStage",
     "CompareStage",
     "ConsistencyStage",
+    "DecodeStage",
     "EvaluateStage",
     "ExpertIterationStage",
     "FeedbackStage",
@@ -63,6 +68,7 @@ __all__ = [
     "JudgementsStage",
     "LabelStage",
     "PreferenceStage",
+    "PrefixValueStage",
     "RLStage",
     "RecordsStage",
     "RewardStage",
