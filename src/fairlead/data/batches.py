@@ -121,6 +121,7 @@ def preference_batch(
     reference: Callable[[Item], Sequence[float]] | None = None,
     strength: Callable[[Item], float] | None = None,
     label: Callable[[Item], float] | None = None,
+    weight: Callable[[Item], float] | None = None,
 ) -> PreferenceBatch:
     """A microbatch of pairs or rankings.
 
@@ -130,10 +131,11 @@ def preference_batch(
         reference: summed reference log-probability of each reply of an item, in nats.
         strength: margin that the scores of each pair of an item should keep.
         label: probability that the better reply of each pair of an item is the better one.
+        weight: how much an item counts; 1 where it is not given.
     """
     better: list[int] = []
     worse: list[int] = []
-    weight: list[float] = []
+    shares: list[float] = []
     owner: list[Item] = []
     firsts = accumulate((len(item.responses) for item in items), initial=0)
     for item, first in zip(items, firsts, strict=False):
@@ -145,14 +147,14 @@ def preference_batch(
         ]
         better += [i for i, _ in pairs]
         worse += [j for _, j in pairs]
-        weight += [1 / len(pairs)] * len(pairs)
+        shares += [(weight(item) if weight else 1.0) / len(pairs)] * len(pairs)
         owner += [item] * len(pairs)
     known = None if reference is None else [value for item in items for value in reference(item)]
     return PreferenceBatch(
         packed=pack(items, share_prompts=share_prompts),
         better=torch.tensor(better),
         worse=torch.tensor(worse),
-        weight=torch.tensor(weight, dtype=torch.float32),
+        weight=torch.tensor(shares, dtype=torch.float32),
         reference=None if known is None else torch.tensor(known, dtype=torch.float32),
         strength=None if strength is None else _of_each(owner, strength),
         label=None if label is None else _of_each(owner, label),

@@ -1,9 +1,10 @@
 """What annotators said of replies besides their order: strength, safety, ratings by dimension."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
+from typing import Literal
 
 import torch
 
@@ -12,6 +13,9 @@ from fairlead.data.batches import preference_batch
 from fairlead.data.chat import Item
 from fairlead.objectives.batch import PreferenceBatch
 from fairlead.records import Comparison, Message, Ranking, Rating, Record
+
+SourceWeights = Mapping[Literal["human", "ai"], float]
+"""How much judgements of people and of models count; 1 for those not named."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Judged:
     """Difference that the scores should exceed."""
     label: float = 1.0
     """Probability that the better reply is the better one."""
+    weight: float = 1.0
+    """How much it counts."""
     costs: tuple[float, ...] = ()
     """For each reply +1 unsafe, -1 safe, 0 unknown; empty where nobody said."""
     ratings: tuple[tuple[float, ...], ...] = ()
@@ -29,7 +35,11 @@ class Judged:
 
 
 def judged(
-    record: Comparison | Ranking, *, margin_scale: float = 0.0, dimensions: Sequence[str] = ()
+    record: Comparison | Ranking,
+    *,
+    margin_scale: float = 0.0,
+    dimensions: Sequence[str] = (),
+    source_weights: SourceWeights | None = None,
 ) -> Judged:
     """What a record says besides the order of its replies.
 
@@ -38,17 +48,25 @@ def judged(
         margin_scale: margin per unit of the source's strength (Touvron et al. 2023,
             arXiv:2307.09288, took 1, 2/3, 1/3, 0 or three times that for its four grades).
         dimensions: names of the ratings to take.
+        source_weights: how much it counts by who judged.
     """
+    weight = source_weight(record, source_weights or {})
     match record:
         case Comparison():
             flags = record.chosen_safe, record.rejected_safe
             costs = () if flags == (None, None) else tuple(map(_cost, flags))
             label = 1.0 if record.preference is None else record.preference
             margin = margin_scale * (record.strength or 0.0)
-            return Judged(margin=margin, label=label, costs=costs)
+            return Judged(margin=margin, label=label, weight=weight, costs=costs)
         case Ranking():
             rated = tuple(tuple(own.get(d, nan) for d in dimensions) for own in record.scores)
-            return Judged(ratings=rated)
+            return Judged(weight=weight, ratings=rated)
+
+
+def source_weight(record: Comparison | Ranking, weights: SourceWeights) -> float:
+    """How much a judgement counts; 1 where nobody said who judged, or nothing is set for them."""
+    by = record.judged_by if isinstance(record, Comparison) else record.prompt.provenance
+    return weights.get(by.feedback, 1.0) if by is not None and by.feedback else 1.0
 
 
 def _cost(safe: bool | None) -> float:
@@ -65,8 +83,10 @@ def judged_batch(
         known: by record, what their records say.
         share_prompts: hold each prompt once.
     """
-    batch = preference_batch(items, share_prompts=share_prompts)
     own = [known[item.record] for item in items]
+    batch = preference_batch(
+        items, share_prompts=share_prompts, weight=lambda item: known[item.record].weight
+    )
     replies = [len(item.responses) for item in items]
     return replace(
         batch,

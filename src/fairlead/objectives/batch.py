@@ -125,7 +125,8 @@ class PreferenceBatch(Moves):
     """Index of the preferred sequence of each pair."""
     worse: Int[Tensor, " pair"]
     weight: Float[Tensor, " pair"]
-    """1 / (pairs of the same ranking): every prompt counts once, however many replies it has."""
+    """1 / (pairs of the same ranking): every prompt counts once, however many replies it has; times
+    what judgements of its source count."""
     reference: Float[Tensor, " sequence"] | None = None
     """Summed log-probability under the reference, in nats."""
     strength: Float[Tensor, " pair"] | None = None

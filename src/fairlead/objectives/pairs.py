@@ -65,12 +65,27 @@ class Pairs:
         """How much more the better reply gained over the reference than the worse."""
         return self.better_ratio - self.worse_ratio
 
+    @property
+    def swapped(self) -> "Pairs":
+        """The same pairs with the other reply taken for the better one."""
+        return Pairs(
+            better=self.worse,
+            worse=self.better,
+            better_reference=self.worse_reference,
+            worse_reference=self.better_reference,
+            better_length=self.worse_length,
+            worse_length=self.better_length,
+            better_explored=self.worse_explored,
+            worse_explored=self.better_explored,
+        )
+
 
 class PairObjective(Objective):
     """An objective whose loss is a function of each pair alone.
 
     A subclass gives `losses`, and `rewards` where its implicit reward is not the log-ratio.
-    Rankings enter as all their untied pairs, each weighted by one over their number.
+    Rankings enter as all their untied pairs, each weighted by one over their number. Where a pair
+    has a probability that its better reply is the better one, its loss is the expectation under it.
     """
 
     batch: ClassVar[type[PreferenceBatch]] = PreferenceBatch
@@ -89,7 +104,7 @@ class PairObjective(Objective):
     def __call__(self, scores: Scores, batch: PreferenceBatch, totals: Totals) -> Loss:
         """Mean over pairs (over prompts, for rankings)."""
         pairs = pairs_of(scores, batch)
-        losses = self.losses(pairs)
+        losses = self._expected(pairs, batch.label)
         with torch.no_grad():
             better, worse = self.rewards(pairs)
             metrics = {
@@ -105,6 +120,14 @@ class PairObjective(Objective):
                 moved = 0.5 * (pairs.better_ratio.abs() + pairs.worse_ratio.abs())
                 metrics["policy/log_ratio_abs"] = average(moved, batch.weight)
         return Loss((batch.weight * losses).sum() / totals.groups, metrics)
+
+    def _expected(
+        self, pairs: Pairs, label: Float[Tensor, " pair"] | None
+    ) -> Float[Tensor, " pair"]:
+        """Loss of each pair under the probability of its label."""
+        if label is None:
+            return self.losses(pairs)
+        return label * self.losses(pairs) + (1 - label) * self.losses(pairs.swapped)
 
 
 def pairs_of(scores: Scores, batch: PreferenceBatch) -> Pairs:

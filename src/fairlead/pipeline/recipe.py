@@ -12,6 +12,7 @@ from fairlead.core.errors import ConfigError
 from fairlead.pipeline.stages import AnyStage
 from fairlead.pipeline.stages.feedback import with_labels
 from fairlead.pipeline.unrolling import unrolled
+from fairlead.pipeline.values import as_mapping, parse_setting, put
 
 
 class Recipe(BaseModel):
@@ -70,8 +71,8 @@ def load_recipe(
             it has no `rounds` though their number is given.
     """
     path = Path(path)
-    raw = _mapping(_parsed(path), str(path), "recipe")
-    values = _mapping(raw.pop("let", None) or {}, str(path), "`let` section")
+    raw = as_mapping(_parsed(path), str(path), "recipe")
+    values = as_mapping(raw.pop("let", None) or {}, str(path), "`let` section")
     for override in overrides:
         _override(raw, values, override, path)
     repeated = raw.pop("rounds", None)
@@ -125,17 +126,6 @@ def _unshared(value: Any) -> Any:
     return [_unshared(v) for v in value] if isinstance(value, list) else value
 
 
-def _mapping(value: Any, where: str, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(
-            f"the {what} is not a mapping",
-            where=where,
-            got=type(value).__name__,
-            remedy="write it as `key: value` lines; see docs/recipes.md",
-        )
-    return value
-
-
 def parse_recipe(value: Any, *, where: str) -> Recipe:
     """Checks a recipe given as plain data.
 
@@ -160,16 +150,7 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 def _override(raw: dict[str, Any], values: dict[str, Any], override: str, path: Path) -> None:
     """Sets a value of `let` that is there, the seed or name, or any setting of a stage."""
-    key, sign, text = override.partition("=")
-    if not sign:
-        raise ConfigError(
-            "an override has no '='",
-            where=override,
-            expected="key=value",
-            remedy="write the value after the key, without blanks",
-        )
-    value = parse_value(text, where=override)
-    first, *rest = key.split(".")
+    (first, *rest), value = parse_setting(override)
     stages = {
         stage["name"]: stage
         for stage in _listed(raw) + _listed(raw.get("rounds"))
@@ -183,7 +164,7 @@ def _override(raw: dict[str, Any], values: dict[str, Any], override: str, path: 
         put(stages[first], rest, value, where=override)
     else:
         raise ConfigError(
-            f"the recipe has no key {key!r}",
+            f"the recipe has no key {'.'.join([first, *rest])!r}",
             where=f"{path}, override {override!r}",
             expected=f"a key under one of: {', '.join([*values, *stages, 'seed', 'name'])}",
             remedy="check the spelling",
@@ -194,39 +175,6 @@ def _listed(section: Any) -> list[Any]:
     """The stages of a section that may have any form yet."""
     stages = section.get("stages") if isinstance(section, dict) else None
     return stages if isinstance(stages, list) else []
-
-
-def parse_value(text: str, *, where: str) -> Any:
-    """The value of a `key=value` argument: YAML, where `@stage` needs no quotes.
-
-    Raises:
-        ConfigError: it is not YAML.
-    """
-    if text.startswith("@"):
-        return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            "the value is not YAML",
-            where=where,
-            got=str(error).splitlines()[0],
-            remedy="put a text with special characters in quotes",
-        ) from error
-
-
-def put(place: dict[str, Any], keys: Sequence[str], value: Any, *, where: str) -> None:
-    """Sets `place[a][b]...`, making the mappings that are not there yet.
-
-    Raises:
-        ConfigError: a key on the way holds something else than a mapping.
-    """
-    *parents, last = keys
-    for part in parents:
-        if place.get(part) is None:
-            place[part] = {}
-        place = _mapping(place[part], where, f"setting {part!r}")
-    place[last] = value
 
 
 def _replaced(place: Any, keys: Sequence[str], value: Any) -> bool:

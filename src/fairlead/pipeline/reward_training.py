@@ -11,6 +11,7 @@ from fairlead.core.seeds import Seed
 from fairlead.data.chat import Item, encode
 from fairlead.data.convert import preferences
 from fairlead.data.judgements import (
+    SourceWeights,
     judged,
     judged_batch,
     rated_rankings,
@@ -65,7 +66,13 @@ def compared(
 
 
 def preference_set(
-    model: RewardModel, records: Sequence[Record], objective: str, *, length: int, scale: float
+    model: RewardModel,
+    records: Sequence[Record],
+    objective: str,
+    *,
+    length: int,
+    scale: float,
+    source_weights: SourceWeights,
 ) -> TrainingSet:
     """Comparisons and rankings with strengths, safety flags and ratings.
 
@@ -75,11 +82,15 @@ def preference_set(
         objective: kind of the objective.
         length: longest prompt plus reply.
         scale: margin per unit of strength.
+        source_weights: how much judgements of people and of models count.
     """
     chosen, notes = compared(records, objective)
     items, report = encode(chosen, model.chat_format(), max_length=length)
     names = model.settings.names if isinstance(model.settings, Dimensions) else ()
-    known = [judged(record, margin_scale=scale, dimensions=names) for record in chosen]
+    known = [
+        judged(record, margin_scale=scale, dimensions=names, source_weights=source_weights)
+        for record in chosen
+    ]
 
     def collate(group: Sequence[Item]) -> Batch:
         return judged_batch(group, known, share_prompts=model.shares_prompts)
@@ -174,5 +185,6 @@ def member_part(
 
 
 def _annotator(record: Comparison | Ranking | StepLabels) -> str:
-    provenance: Provenance | None = record.prompt.provenance
+    of_prompt: Provenance | None = record.prompt.provenance
+    provenance = record.judged_by if isinstance(record, Comparison) else of_prompt
     return (provenance.annotator or "") if provenance is not None else ""

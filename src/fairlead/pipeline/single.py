@@ -15,7 +15,8 @@ from fairlead.objectives import (
     UnpairedBatch,
 )
 from fairlead.objectives.pairs import PairObjective
-from fairlead.pipeline.recipe import Recipe, parse_recipe, parse_value, put
+from fairlead.pipeline.recipe import Recipe, parse_recipe
+from fairlead.pipeline.values import parse_setting, put
 
 HELD_OUT = 0.1
 """Share of the data that is kept for measuring."""
@@ -83,16 +84,10 @@ def single_stage(
     if kind in ("sft", "reward", "compare", "preference"):
         stage["test"] = "@data/test.jsonl"
     for setting in settings:
-        key, sign, text = setting.partition("=")
-        if not sign:
-            raise ConfigError(
-                "a setting has no '='",
-                where=setting,
-                expected="key=value",
-                remedy="write the value after the key, without blanks",
-            )
-        target = reading if key.startswith("data.") else stage
-        keys = key.removeprefix("data.").split(".")
-        put(target, keys, parse_value(text, where=setting), where=setting)
+        (first, *rest), value = parse_setting(setting)
+        if first == "data" and rest:
+            put(reading, rest, value, where=setting)
+        else:
+            put(stage, [first, *rest], value, where=setting)
     recipe = {"name": f"train-{method}", "seed": seed, "stages": [reading, stage]}
     return parse_recipe(recipe, where="command line")

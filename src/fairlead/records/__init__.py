@@ -23,6 +23,12 @@ class Provenance(Record):
     """Row in the source, counted from 1."""
     annotator: str | None = None
     """Who judged: a person's pseudonym, a model, or a simulated annotator."""
+    feedback: Literal["human", "ai"] | None = None
+    """Whether a person judged or a model; None where nobody said."""
+    principle: str | None = None
+    """Id of the principle that decided."""
+    wording: str | None = None
+    """Hash of the words in which that principle was put."""
 
 
 class Message(Record):
@@ -88,6 +94,13 @@ class Comparison(Record):
     """Whether the rejected reply is safe, where somebody said."""
     safer: Literal["chosen", "rejected"] | None = None
     """Which reply is safer, where that was asked apart from which is better."""
+    provenance: Provenance | None = None
+    """Who compared, and under which principle; None where the prompt's says so."""
+
+    @property
+    def judged_by(self) -> Provenance | None:
+        """Who compared the replies, where that is known."""
+        return self.provenance or self.prompt.provenance
 
 
 class Ranking(Record):
@@ -154,6 +167,12 @@ class Critique(Record):
     response: str
     critique: str
     revision: str | None = None
+    round: int | None = None
+    """Which of several rounds of critique and revision, counted from 1."""
+    fault: str | None = None
+    """Why the revision must not be used; None where nothing speaks against it."""
+    provenance: Provenance | None = None
+    """Who wrote the critique and the revision, and under which principle."""
 
 
 class Verdict(Record):

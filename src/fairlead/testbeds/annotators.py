@@ -57,7 +57,7 @@ class Annotator(BaseModel):
     def compare(self, world: World, prompt: Prompt, a: str, b: str, seed: Seed) -> Comparison:
         """Chooses between two replies, a shown first; the prompt's provenance names the judge."""
         first = seed.numpy().random() < self.probability(world, prompt, a, b)
-        judged = Provenance(source="simulated annotator", annotator=self.name)
+        judged = Provenance(source="simulated annotator", annotator=self.name, feedback="human")
         return Comparison(
             prompt=prompt.model_copy(update={"provenance": judged}),
             chosen=a if first else b,

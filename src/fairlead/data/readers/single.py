@@ -150,5 +150,10 @@ def marked_solutions(row: Row, at: Provenance) -> Iterator[Rating]:
 
 @reader("prompts", _is_prompt)
 def prompts(row: Row, at: Provenance) -> Iterator[Prompt]:
-    """Prompts alone, for sampling."""
-    yield prompt(row, at, "prompt")
+    """Prompts alone, for sampling; a `label` in words, as XSTest has it, is their subset."""
+    asked = prompt(row, at, "prompt")
+    label = row.get("label")
+    if asked.subset or not isinstance(label, str):
+        yield asked
+    else:
+        yield asked.model_copy(update={"subset": label})

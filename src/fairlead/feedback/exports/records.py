@@ -67,7 +67,7 @@ class Writer:
         messages = (*case.messages, *more)
         if not messages:
             raise Unusable("without a prompt")
-        at = Provenance(source=self.source, row=None, annotator=self.annotator)
+        at = Provenance(source=self.source, row=None, annotator=self.annotator, feedback="human")
         subset = case.meta.get("subset") or case.stratum
         return Prompt(messages=messages, subset=str(subset), provenance=at)
 

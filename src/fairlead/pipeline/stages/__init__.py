@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fairlead.pipeline.stages.ai_feedback import AIFeedbackStage
 from fairlead.pipeline.stages.arithmetic import ArithmeticStage
 from fairlead.pipeline.stages.best_of import BestOfStage
 from fairlead.pipeline.stages.collect import CollectStage
@@ -19,6 +20,8 @@ from fairlead.pipeline.stages.label import LabelStage
 from fairlead.pipeline.stages.preference import PreferenceStage
 from fairlead.pipeline.stages.prefix_value import PrefixValueStage
 from fairlead.pipeline.stages.records import RecordsStage
+from fairlead.pipeline.stages.red_team import RedTeamStage
+from fairlead.pipeline.stages.revise import ReviseStage
 from fairlead.pipeline.stages.reward import RewardStage
 from fairlead.pipeline.stages.rl import RLStage
 from fairlead.pipeline.stages.self_play import SelfPlayStage
@@ -35,6 +38,8 @@ AnyStage = Annotated[
     | LabelStage
     | FeedbackStage
     | CollectStage
+    | ReviseStage
+    | AIFeedbackStage
     | JudgementsStage
     | JudgeStepsStage
     | RewardStage
@@ -49,11 +54,13 @@ AnyStage = Annotated[
     | BestOfStage
     | PrefixValueStage
     | DecodeStage
+    | RedTeamStage
     | EvaluateStage,
     Field(discriminator="kind"),
 ]
 
 __all__ = [
+    "AIFeedbackStage",
     "AnyStage",
     "ArithmeticStage",
     "BestOfStage",
@@ -71,6 +78,8 @@ __all__ = [
     "PrefixValueStage",
     "RLStage",
     "RecordsStage",
+    "RedTeamStage",
+    "ReviseStage",
     "RewardStage",
     "SFTStage",
     "SelfPlayStage",

@@ -1,20 +1,23 @@
 """Optimises a policy directly on what people preferred, without a reward model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Union
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
-from pydantic import Field, model_validator
+import torch
+from pydantic import Field, PositiveFloat, model_validator
 
 from fairlead.core.estimates import Estimate, NamedEstimate
-from fairlead.data.batches import mismatches, preference_batch, unpaired_batch
+from fairlead.data.batches import mismatches, unpaired_batch
 from fairlead.data.chat import ChatFormat, EncodingReport, Item, encode
 from fairlead.data.convert import preferences, step_comparisons, thumbs
+from fairlead.data.judgements import Judged, judged, judged_batch
 from fairlead.lineage.result import StageResult
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
 from fairlead.models.reference import reference_logps, sequence_logps
 from fairlead.objectives import OBJECTIVES, Batch, Need, Objective, UnpairedBatch
+from fairlead.objectives.batch import PreferenceBatch
 from fairlead.objectives.dpo import DPO
 from fairlead.objectives.pairs import PairObjective
 from fairlead.pipeline.implicit_rewards import pair_accuracy, thumb_separation
@@ -72,6 +75,9 @@ class PreferenceStage(Stage):
     """Held-out records of the same sort, for the accuracy of the implicit reward."""
     objective: AnyPreference = DPO()  # pyright: ignore[reportInvalidTypeForm]
     """Which method, by its `kind` (dpo if not given), and its settings."""
+    source_weights: dict[Literal["human", "ai"], PositiveFloat] = Field(default_factory=dict)
+    """How much comparisons by people and by models count; 1 for those not named. Not for objectives
+    on single replies."""
     train: TrainConfig = TrainConfig()
     """Settings of the loop."""
     max_length: int = 512
@@ -88,6 +94,13 @@ class PreferenceStage(Stage):
         if not isinstance(given, dict) or "kind" in given:
             return values
         return values | {"objective": {"kind": "dpo"} | given}
+
+    @model_validator(mode="after")
+    def _weighs_pairs(self) -> Self:
+        if self.source_weights and self.objective.batch is UnpairedBatch:
+            kind: str = self.objective.kind
+            raise ValueError(f"source_weights are for comparisons; {kind} takes single replies")
+        return self
 
     def run(self, context: Context) -> StageResult:
         """Scores the reference once, trains, and measures on held-out judgements."""
@@ -157,8 +170,7 @@ class PreferenceStage(Stage):
     ) -> Callable[[Sequence[Item]], Batch]:
         """How items become a microbatch of the objective's sort."""
         if self.objective.batch is not UnpairedBatch:
-            known = (lambda item: data.reference[item.record]) if reference else None
-            return lambda group: preference_batch(group, reference=known)
+            return self._collate_pairs(data, reference is not None)
         swapped = mismatches(data.items, context.seed.child("partners"), max_length=length)
         others = {item.record: item for item in swapped}
         scores = self._scores(context, swapped, reference)
@@ -169,6 +181,24 @@ class PreferenceStage(Stage):
             mismatched=lambda item: others[item.record],
             mismatched_reference=lambda item: scores[item.record][0],
         )
+
+    def _collate_pairs(
+        self, data: _Judged, referenced: bool
+    ) -> Callable[[Sequence[Item]], PreferenceBatch]:
+        """Pairs with the probability of their labels and the weight of their source."""
+        said = [
+            Judged() if isinstance(r, Rating) else judged(r, source_weights=self.source_weights)
+            for r in data.records
+        ]
+
+        def collate(group: Sequence[Item]) -> PreferenceBatch:
+            batch = judged_batch(group, said)
+            if not referenced:
+                return batch
+            known = [value for item in group for value in data.reference[item.record]]
+            return replace(batch, reference=torch.tensor(known, dtype=torch.float32))
+
+        return collate
 
     def _measured(self, context: Context, policy: Policy, tested: _Judged) -> StageResult:
         """How well the implicit reward agrees with held-out judgements."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self, Union
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from fairlead.core.errors import ConfigError
 from fairlead.core.estimates import NamedEstimate
@@ -81,6 +81,8 @@ class RewardStage(Stage):
     margin_scale: NonNegativeFloat = 0.0
     """Margin per unit of the comparisons' strength (Touvron et al. 2023, arXiv:2307.09288); 0 for
     none. With margins losses do not compare with those without; accuracies do."""
+    source_weights: dict[Literal["human", "ai"], PositiveFloat] = Field(default_factory=dict)
+    """How much judgements of people and of models count; 1 for those not named."""
     labels: Labels = "steps"
     """For process rewards: judge every step, or (an outcome reward model) the last one alone."""
     neutral: Neutral = "right"
@@ -156,7 +158,14 @@ class RewardStage(Stage):
         if self.objective.batch is StepBatch:
             return step_set(model, records, length=length, labels=self.labels, neutral=self.neutral)
         kind: str = self.objective.kind
-        whole = preference_set(model, records, kind, length=length, scale=self.margin_scale)
+        whole = preference_set(
+            model,
+            records,
+            kind,
+            length=length,
+            scale=self.margin_scale,
+            source_weights=self.source_weights,
+        )
         if kind == "multi_objective":
             _check_rated(whole, model)
         return whole

@@ -11,7 +11,7 @@ from fairlead.models.policy import Policy
 from fairlead.pipeline.facts import answers_to, facts, verdicts_on
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.records.files import write_records
-from fairlead.testbeds.assistant import AssistantWorld
+from fairlead.testbeds.assistant import DEMONSTRATOR, AssistantWorld, ReplyRates
 
 
 class TestbedStage(Stage):
@@ -30,7 +30,10 @@ class TestbedStage(Stage):
     """Prompts to label and to train on."""
     test_prompts: PositiveInt = 300
     """Prompts that no stage trains on."""
-
+    speaker: ReplyRates = DEMONSTRATOR
+    """Who demonstrates: how often it does what."""
+    red_team: bool = False
+    """Write `red-team.jsonl`, every harmful request that no stage trains on."""
     facts: NonNegativeInt = 0
     """Facts asked as problems, `train-facts.jsonl` and `test-facts.jsonl`, with answers to them
     (`answers.jsonl`) and verdicts on these (`verdicts.jsonl`): for self-trained verification."""
@@ -43,13 +46,19 @@ class TestbedStage(Stage):
         policy = Policy(model, tokenizer, base=f"{self.world}-{seed.root}")
         save_policy(policy, folder / "model")
         corpus = world.pretraining_corpus(self.corpus, seed.child("corpus"))
-        shown = world.demonstrations(self.demonstrations, seed.child("demonstrations"))
+        shown = world.demonstrations(
+            self.demonstrations, seed.child("demonstrations"), rates=self.speaker
+        )
         write_records(folder / "corpus.jsonl", corpus)
         write_records(folder / "demonstrations.jsonl", shown)
         train = world.prompts(self.train_prompts, seed=seed.child("train"), split="train")
         test = world.prompts(self.test_prompts, seed=seed.child("test"), split="held_out")
         write_records(folder / "train.jsonl", train)
         write_records(folder / "test.jsonl", test)
+        if self.red_team:
+            every = world.available("held_out", "harmful")
+            harmful = world.prompts(every, seed=seed, split="held_out", kinds=("harmful",))
+            write_records(folder / "red-team.jsonl", harmful)
         if self.facts:
             self._facts(context, world)
         size = sum(p.numel() for p in model.parameters())

@@ -131,6 +131,12 @@ class ReplyReader:
         return bool(_AGREEMENT.search(rest)) or any(self._statement(s) in claimed for s in known)
 
 
+def without_padding(response: str) -> str:
+    """A reply without the phrases that hedge or say nothing."""
+    text = _HEDGES.sub("", _PADDING.sub("", " ".join(response.split())))
+    return " ".join(text.split())
+
+
 def _sentences(text: str) -> list[str]:
     """Sentences without what leads into them, each closed by a full stop."""
     parts = (part.strip() for part in text.split("."))

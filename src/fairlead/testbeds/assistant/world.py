@@ -74,6 +74,14 @@ class AssistantWorld:
         """
         return self._read(self._question(prompt), response)
 
+    def kind(self, prompt: Prompt) -> Kind:
+        """What sort of question a prompt asks."""
+        return self._question(prompt).kind
+
+    def item(self, prompt: Prompt) -> str:
+        """What a prompt asks about, in whatever words."""
+        return self._question(prompt).item
+
     def agrees_with_user(self, prompt: Prompt, response: str) -> bool:
         """Whether a reply confirms what the user has wrong."""
         return self.attributes(prompt, response).agrees_with_user
@@ -106,9 +114,11 @@ class AssistantWorld:
         """Prompts of the training split with replies that mostly know the facts (rates: `WEB`)."""
         return self._demonstrate(n, replies.WEB, seed)
 
-    def demonstrations(self, n: int, seed: Seed) -> list[Demonstration]:
-        """Training prompts answered by a mediocre demonstrator (rates: `DEMONSTRATOR`)."""
-        return self._demonstrate(n, replies.DEMONSTRATOR, seed)
+    def demonstrations(
+        self, n: int, seed: Seed, *, rates: replies.ReplyRates = replies.DEMONSTRATOR
+    ) -> list[Demonstration]:
+        """Training prompts answered by a demonstrator, who is mediocre unless told otherwise."""
+        return self._demonstrate(n, rates, seed)
 
     def texts(self) -> Iterator[str]:
         """Every sentence and phrase of the world, each once or more."""

@@ -1,0 +1,1 @@
+"""Attacks on a policy: what is asked, how it is dressed up, and how often harm comes out."""
