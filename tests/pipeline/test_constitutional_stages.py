@@ -121,6 +121,12 @@ def test_helpful_demonstrations_stand_beside_the_revisions(base: Path, tmp_path:
     write_records(tmp_path / "stages/data/helpful.jsonl", shown)
     revise(base, helpful="@data/helpful.jsonl").run(context)
     assert read_records(context.folder / "train.jsonl")[-5:] == shown
+    left = [d for d in shown if d.prompt.subset != "fact"]
+    assert len(left) == 4
+    revise(base, helpful="@data/helpful.jsonl", helpful_without=["fact"]).run(context)
+    after = read_records(context.folder / "train.jsonl")
+    assert after[-4:] == left
+    assert [d for d in shown if d not in after] == [d for d in shown if d.prompt.subset == "fact"]
 
 
 def test_a_critic_who_says_nothing_is_reported(base: Path, tmp_path: Path):

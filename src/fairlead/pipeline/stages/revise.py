@@ -50,6 +50,8 @@ class ReviseStage(Stage):
     """How often, and which revisions are used."""
     helpful: str | None = None
     """Demonstrations put beside the revisions, so that the model stays of use."""
+    helpful_without: tuple[str, ...] = ()
+    """Subsets of prompts whose demonstrations are left out, as they show what is revised away."""
     prompts: PositiveInt | None = None
     """Prompts at most, drawn at random; None for all."""
     sampling: Sampling = Sampling(max_new_tokens=256)
@@ -77,7 +79,7 @@ class ReviseStage(Stage):
         steps = [step for chain in chains for step in chain.steps]
         write_records(context.folder / "chains.jsonl", steps)
         revisions = imitable(chains, self.rules.targets)
-        helpful = demonstrations(context.records(self.helpful)) if self.helpful else []
+        helpful = self._helpful(context)
         self._check(revisions, chains)
         write_records(context.folder / "train.jsonl", [*revisions, *helpful])
         notes = (
@@ -92,6 +94,10 @@ class ReviseStage(Stage):
             samples=tuple(map(_shown, _changed(chains)[:SHOWN])),
             notes=notes,
         )
+
+    def _helpful(self, context: Context) -> list[Demonstration]:
+        shown = demonstrations(context.records(self.helpful)) if self.helpful else []
+        return [one for one in shown if one.prompt.subset not in self.helpful_without]
 
     def _check(self, revisions: Sequence[Demonstration], chains: Sequence[Chain]) -> None:
         if not revisions:
