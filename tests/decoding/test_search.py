@@ -34,12 +34,6 @@ def asked(settings: DecoderSettings, **models: Any) -> list[Any]:
     [
         Beam(width=1, expansions=6, chunk=LONGEST, sampling=SAMPLING),
         Blockwise(blocks=6, block=LONGEST, sampling=SAMPLING),
-        ProcessSearch(
-            width=1,
-            expansions=6,
-            step_tokens=LONGEST,
-            sampling=Sampling(max_new_tokens=LONGEST, top_k=1),
-        ),
     ],
     ids=lambda settings: settings.kind,
 )
