@@ -18,7 +18,7 @@ class ARGS(DecoderSettings):
     The reward model must have the policy's tokenizer. It reads nothing twice: the keys and values
     of what has been said are kept, where its architecture allows it. A reward model is shown the
     EOS behind each candidate, as in its training; a value model, named as `prefix`, is not. Source:
-    Khanov et al. 2024, arXiv:2402.01694, eq. 2; defaults of its code.
+    Khanov et al. 2024, arXiv:2402.01694; defaults of its code.
     """
 
     kind: Literal["args"] = "args"

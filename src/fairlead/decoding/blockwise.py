@@ -1,6 +1,6 @@
 """Blockwise controlled decoding: best-of-K, block after block.
 
-Mudgal et al. 2023, arXiv:2310.17022, section 3.2.
+Mudgal et al. 2023, arXiv:2310.17022.
 """
 
 from collections.abc import Sequence

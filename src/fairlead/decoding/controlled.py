@@ -1,4 +1,4 @@
-"""Token-wise controlled decoding. Mudgal et al. 2023, arXiv:2310.17022, section 3.1."""
+"""Token-wise controlled decoding. Mudgal et al. 2023, arXiv:2310.17022."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ class Controlled(DecoderSettings):
 
     Only the likeliest tokens are looked at. The value is what a value model (`prefix`) expects of
     the whole reply; a reward model says what the reply would be worth if it ended there. Source:
-    Mudgal et al. 2023, arXiv:2310.17022, eq. 3.
+    Mudgal et al. 2023, arXiv:2310.17022.
     """
 
     kind: Literal["controlled"] = "controlled"

@@ -1,6 +1,6 @@
 """Search over the steps of a solution, guided by a process reward model.
 
-Snell et al. 2024, arXiv:2408.03314, section 5.2.
+Snell et al. 2024, arXiv:2408.03314.
 """
 
 from collections.abc import Sequence

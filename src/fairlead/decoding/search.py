@@ -89,7 +89,8 @@ def search(models: Models, prompts: Sequence[Prompt], plan: Plan, *, seed: Seed)
     chunk = 0
     while growing := [place for place, tree in enumerate(trees) if tree.grows]:
         own = seed if chunk == 0 else seed.child("chunk", chunk)
-        drawn = _drawn(speaker, trees, plan, own)
+        # All start as one beam, numbered as plain samples are.
+        drawn = _drawn(speaker, trees, plan, plan.width if chunk else 1, own)
         fans = [_fan(speaker, trees[place], place, plan, drawn) for place in growing]
         _judge(speaker, models, [trees[place] for place in growing], fans)
         for place, fan in zip(growing, fans, strict=True):
@@ -100,9 +101,9 @@ def search(models: Models, prompts: Sequence[Prompt], plan: Plan, *, seed: Seed)
 
 
 def _drawn(
-    speaker: Speaker, trees: Sequence[_Tree], plan: Plan, seed: Seed
+    speaker: Speaker, trees: Sequence[_Tree], plan: Plan, beams: int, seed: Seed
 ) -> Mapping[tuple[int, int], Sequence[Rollout]]:
-    """Continuations of every beam that goes on, by (tree, beam)."""
+    """Continuations of every beam that goes on, by (tree, beam), where trees have so many beams."""
     rows: dict[int, list[Asked]] = {}
     for place, tree in enumerate(trees):
         for number, beam in enumerate(tree.beams):
@@ -110,12 +111,12 @@ def _drawn(
                 limit = min(plan.chunk, plan.sampling.max_new_tokens - len(beam.tokens))
                 begun = (*tree.ids, *beam.tokens)
                 rows.setdefault(limit, []).extend(
-                    Asked(place * plan.width + number, k, begun) for k in range(plan.expansions)
+                    Asked(place * beams + number, k, begun) for k in range(plan.expansions)
                 )
     found: dict[tuple[int, int], list[Rollout]] = {}
     for limit, asked in sorted(rows.items()):
         for rollout in speaker.engine.draw(asked, plan.of_chunk(limit), seed=seed):
-            place, number = divmod(rollout.prompt_index, plan.width)
+            place, number = divmod(rollout.prompt_index, beams)
             found.setdefault((place, number), []).append(rollout)
     return found
 

@@ -1,6 +1,6 @@
 """A value model of beginnings: what a reply will be worth in the end, told from its first tokens.
 
-CD-FUDGE: Mudgal et al. 2023, arXiv:2310.17022, section 3.1, after Yang and Klein 2021,
+CD-FUDGE: Mudgal et al. 2023, arXiv:2310.17022, after Yang and Klein 2021,
 arXiv:2104.05218.
 """
 
