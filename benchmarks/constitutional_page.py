@@ -114,6 +114,7 @@ def judge(result: dict[str, Any]) -> str:
         "same winner in both orders": "ai/judge_position_consistency",
         "probability of the place shown first": "ai/judge_first_place",
         "words read and written per label": "ai/judge_tokens_per_label",
+        "cost per thousand labels, at a made-up price": "ai/judge_cost_per_thousand_labels",
         "reward model's accuracy on AI labels": "reward_model/accuracy",
     }
     seeds = [str(run["seed"]) for run in result["runs"]]

@@ -8,7 +8,7 @@ from fairlead.core.seeds import Seed
 from fairlead.judges.pairwise import Outcome, PairwiseJudge
 from fairlead.judges.quality import JudgedPair, judge_quality
 from fairlead.lineage.result import StageResult, Table
-from fairlead.pipeline.respondents import AnyRespondent, ServerSpec
+from fairlead.pipeline.respondents import AnyRespondent
 from fairlead.records import Comparison
 
 Cost = Callable[[int, int], float]
@@ -63,11 +63,10 @@ def cost_of(specs: Sequence[AnyRespondent]) -> Cost | None:
 
     Tokens are not known by judge here, so each is taken to have its equal part.
     """
-    prices = [spec.server.price for spec in specs if isinstance(spec, ServerSpec)]
-    paid = [price for price in prices if price.prompt or price.completion]
-    if not paid:
+    prices = [spec.costs() for spec in specs]
+    if not any(price.prompt or price.completion for price in prices):
         return None
-    return lambda prompt, completion: sum(p.of(prompt, completion) for p in paid) / len(specs)
+    return lambda prompt, completion: sum(p.of(prompt, completion) for p in prices) / len(prices)
 
 
 def _key(candidate: Candidate) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from fairlead.core.errors import ConfigError
 from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Respondent
 from fairlead.judges.local import LocalRespondent
-from fairlead.judges.server.settings import ServerSettings
+from fairlead.judges.server.settings import Price, ServerSettings
 from fairlead.models.loading import load_policy
 from fairlead.pipeline.stage import Context
 from fairlead.pipeline.values import parse_value
@@ -31,11 +31,18 @@ class RespondentSpec(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    price: Price = Price()
+    """What its tokens cost, for cost per label; a server's own price counts where it has one."""
+
     @abstractmethod
     def respondent(
         self, context: Context, constitution: Constitution | None, seed: Seed
     ) -> Respondent:
         """Loads or connects."""
+
+    def costs(self) -> Price:
+        """What its tokens cost."""
+        return self.price
 
     def references(self) -> list[str]:
         """Models that it reads."""
@@ -80,6 +87,10 @@ class ServerSpec(RespondentSpec):
 
         cache = context.run_dir / "answers.db" if self.cache is None else context.path(self.cache)
         return ServerRespondent(self.server, cache)
+
+    def costs(self) -> Price:
+        """The server's price, which its budget counts too."""
+        return self.server.price
 
 
 class ScriptedSpec(RespondentSpec):
