@@ -42,7 +42,7 @@ class Faulty:
             asked = f"SELECT key, count(*) FROM {table} GROUP BY 1"
             return Counter(dict(connection.execute(asked)))
 
-    def wait_for(self, completed: int, *, seconds: float = 60.0) -> None:
+    def wait_for(self, completed: int, *, seconds: float = 240.0) -> None:
         """Until so many answers were completed."""
         until = time.monotonic() + seconds
         while self.counted("completed").total() < completed:

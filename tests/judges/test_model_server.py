@@ -1,4 +1,4 @@
-"""The client and whole judges against `transformers serve` with a real model."""
+"""Judges behind real model servers: `transformers serve` and `fairlead serve`."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
 
@@ -17,9 +18,11 @@ import pytest
 from fairlead.core.errors import ServiceError
 from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Question
+from fairlead.judges.local import LocalRespondent
 from fairlead.judges.pairwise import Pair, PairwiseJudge, PairwiseSettings, RationaleSettings
 from fairlead.judges.server import ServerRespondent, ServerSettings
-from fairlead.records import Prompt
+from fairlead.models.loading import load_policy
+from fairlead.records import Message, Prompt
 
 STORIES = Path(__file__).parents[2] / "../shared/models/stories260K"
 TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
@@ -27,35 +30,49 @@ TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{% endfor %}
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSettings]:
+@pytest.fixture(scope="module", autouse=True)
+def stories() -> None:
     if not STORIES.is_dir():
         pytest.skip("../shared/models/stories260K is not beside this checkout")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSettings]:
     model = tmp_path_factory.mktemp("model") / "stories"
     shutil.copytree(STORIES, model)
     config = json.loads((model / "tokenizer_config.json").read_text())
     config["chat_template"] = TEMPLATE
     (model / "tokenizer_config.json").write_text(json.dumps(config))
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    script = Path(sys.executable).with_name("transformers")
-    process = subprocess.Popen(
-        [script, "serve", str(model), "--host", "127.0.0.1", "--port", str(port)],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait(f"http://127.0.0.1:{port}/health", process)
+    # The server draws words only where the model's own settings do.
+    drawing = json.loads((model / "generation_config.json").read_text()) | {"do_sample": True}
+    (model / "generation_config.json").write_text(json.dumps(drawing))
+    with serving("transformers", "serve", model) as base_url:
         yield ServerSettings(
-            base_url=f"http://127.0.0.1:{port}/v1",
+            base_url=base_url,
             model=str(model),
             concurrency=2,
             timeout_s=120,
             without_logprobs="sample",
             option_tokens=4,
         )
+
+
+@contextmanager
+def serving(command: str, *arguments: object) -> Iterator[str]:
+    """A server as a process of its own; its base URL."""
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = Path(sys.executable).with_name(command)
+    process = subprocess.Popen(
+        [script, *map(str, arguments), "--host", "127.0.0.1", "--port", str(port)],
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.kill()
         process.wait()
@@ -121,3 +138,25 @@ def test_another_model_than_the_server_has_is_refused(server):
     respondent = ServerRespondent(server.model_copy(update={"model": "nobody/nothing"}))
     with pytest.raises(ServiceError, match="refuses to answer"):
         respondent.ask([story()])
+
+
+def test_a_model_behind_a_server_chooses_as_it_does_in_this_process():
+    """Each option is one token to it; a server shows those among its twenty likeliest."""
+    words = ("The", "the", "He", "he", "She", "she", "It", "it", "A", "a")
+    said = [Message(role="user", content=f"What did the {what} do?") for what in ("dog", "sun")]
+    asked = [Question(prompt=Prompt(messages=(turn,)), options=words) for turn in said]
+    asked += [Question(prompt=Prompt(messages=(turn,)), max_tokens=12) for turn in said]
+    local = LocalRespondent(load_policy(STORIES), seed=Seed(0)).ask(asked)
+    with serving("fairlead", "serve", STORIES) as base_url:
+        settings = ServerSettings(base_url=base_url, model=STORIES.name)
+        remote = ServerRespondent(settings).ask(asked)
+    for here, there in zip(local[:2], remote[:2], strict=True):
+        shares = [
+            p if q else 0.0 for p, q in zip(here.probabilities, there.probabilities, strict=True)
+        ]
+        assert there.probabilities == pytest.approx([p / sum(shares) for p in shares], rel=1e-4)
+        assert sum(1 for p in shares if p) >= 2
+        assert there.mass == pytest.approx(here.mass * sum(shares), rel=1e-4)
+    assert [a.text for a in local[2:]] == [a.text for a in remote[2:]]
+    assert [a.state for a in local] == [a.state for a in remote]
+    assert [a.prompt_tokens for a in local] == [a.prompt_tokens for a in remote]
