@@ -26,7 +26,7 @@ from tests.generation.tiny_policies import EOS
 from fairlead.core.errors import ConfigError
 from fairlead.decoding.best_of_n import BestOfN
 from fairlead.decoding.cards import CARDS
-from fairlead.decoding.segments import _entropies
+from fairlead.decoding.segments import entropies
 from fairlead.generation.sampling import Sampling
 from fairlead.records import Prompt
 
@@ -169,7 +169,7 @@ def test_reference_values() -> None:
     own = CARDS(
         goal=given["reward_goal"], alpha=given["alpha"], beta=given["beta"], sampling=sampling
     )
-    start = (1 - own.alpha) * given["reward_prompt"] + own.alpha * own.goal
+    start = own.first_threshold(given["reward_prompt"])
     assert start == pytest.approx(expected["start_threshold"])
     bars = [own.threshold(start, tokens) for tokens in given["tokens_generated"]]
     assert bars == pytest.approx(expected["thresholds"])
@@ -178,7 +178,7 @@ def test_reference_values() -> None:
         for score, bar in zip(given["candidate_rewards"], bars, strict=True)
     ]
     assert chances == pytest.approx(expected["accept_prob"])
-    entropy = float(_entropies(torch.tensor([given["next_token_logits"]])))
+    entropy = float(entropies(torch.tensor([given["next_token_logits"]])))
     assert entropy == pytest.approx(expected["entropy"])
     assert (entropy >= given["entropy_threshold"]) == expected["segment_ends"]
 

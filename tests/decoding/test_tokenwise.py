@@ -150,24 +150,33 @@ def test_what_is_spent() -> None:
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the reference values are not here")
 def test_reference_values() -> None:
-    grid = torch.linspace(0, 1, 100_001, dtype=torch.float64)[:-1]
-
-    def shares(rule: Rule, logits: Any, rewards: Any) -> list[float]:
-        table = torch.tensor([logits, rewards], dtype=torch.float64)
-        places = rule.choose(*table[:, None].expand(-1, len(grid), -1), grid)
-        return (places.bincount(minlength=len(logits)) / len(grid)).tolist()
-
     values = json.loads(REFERENCE.read_text())
     case = values["dec.args"]
     given, expected = case["inputs"], case["outputs"]
-    both = given["topk_logits"], given["topk_rewards"]
-    assert shares(Rule(5, given["w"], 0.0, 1), *both)[expected["greedy_index"]] == 1
-    found = shares(Rule(5, given["w"], given["temperature"], 1), *both)
-    assert found == pytest.approx(expected["stochastic_probs"], abs=2e-5)
+    logits, rewards = (torch.tensor([given[n]]) for n in ("topk_logits", "topk_rewards"))
+    rule = Rule(5, given["w"], given["temperature"], 1)
+    assert rule.scores(logits, rewards)[0].tolist() == pytest.approx(expected["scores"])
+    shares = rule.logps(logits, rewards).exp()[0].tolist()
+    assert shares == pytest.approx(expected["stochastic_probs"], rel=1e-4)
+    best = Rule(5, given["w"], 0.0, 1).choose(logits, rewards, torch.zeros(1))
+    assert best.tolist() == [expected["greedy_index"]]
     case = values["dec.controlled_decoding"]
     given = case["inputs"]
-    found = shares(Rule(4, given["lambda"], 1.0, 1), given["base_logps"], given["values"])
-    assert found == pytest.approx(case["outputs"]["token_policy"], abs=2e-5)
+    logps, worth = torch.tensor([given["base_logps"]]), torch.tensor([given["values"]])
+    shares = Rule(4, given["lambda"], 1.0, 1).logps(logps, worth).exp()[0].tolist()
+    assert shares == pytest.approx(case["outputs"]["token_policy"], rel=1e-5)
+
+
+def test_draws_have_the_shares_they_should_have() -> None:
+    grid = torch.linspace(0, 1, 10_001, dtype=torch.float64)[:-1]
+    logits = torch.tensor([[1.0, 0.5, 0.0]], dtype=torch.float64)
+    rewards = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)
+    rule = Rule(3, 0.5, 0.7, 1)
+    places = rule.choose(*(x.expand(len(grid), -1) for x in (logits, rewards)), grid)
+    shares = places.bincount(minlength=3) / len(grid)
+    # 1.0, 0.5 + 0.5 and 0.0, over 0.7.
+    expected = torch.tensor([1.0, 1.0, 0.0]).div(0.7).softmax(0)
+    assert shares.tolist() == pytest.approx(expected.tolist(), abs=2e-4)
 
 
 def test_a_stop_text_ends_the_reply() -> None:

@@ -1,4 +1,4 @@
-"""Cases of supervised fine-tuning and of best-of-n: `sft.*`, `dec.*`."""
+"""Cases of supervised fine-tuning and of decoding: `sft.*`, `dec.*`."""
 
 import torch
 
@@ -40,4 +40,71 @@ def best_of_n(given: Inputs) -> Outputs:
         "expected_gold": {
             str(n): expected_best_of_n(proxy, gold, n) for n in wanted if n <= samples
         },
+    }
+
+
+@case("dec.args")
+def args(given: Inputs) -> Outputs:
+    from fairlead.decoding.tokenwise import Rule
+
+    logits, rewards = given["topk_logits"][None], given["topk_rewards"][None]
+    rule = Rule(logits.shape[1], given["w"], given["temperature"], 1)
+    greedy = Rule(logits.shape[1], given["w"], 0.0, 1)
+    return {
+        "scores": rule.scores(logits, rewards)[0],
+        "greedy_index": int(greedy.choose(logits, rewards, torch.zeros(1))),
+        "stochastic_probs": rule.logps(logits, rewards).exp()[0],
+    }
+
+
+@case("dec.cards")
+def cards(given: Inputs) -> Outputs:
+    from fairlead.decoding.cards import CARDS
+    from fairlead.decoding.segments import entropies
+    from fairlead.generation.sampling import Sampling
+
+    own = CARDS(
+        goal=given["reward_goal"],
+        alpha=given["alpha"],
+        beta=given["beta"],
+        entropy=given["entropy_threshold"],
+        sampling=Sampling(max_new_tokens=given["max_new_tokens"]),
+    )
+    start = own.first_threshold(given["reward_prompt"])
+    bars = [own.threshold(start, int(tokens)) for tokens in given["tokens_generated"]]
+    scores = given["candidate_rewards"].tolist()
+    chances = [own.acceptance(score, bar) for score, bar in zip(scores, bars, strict=True)]
+    entropy = float(entropies(given["next_token_logits"][None]))
+    return {
+        "start_threshold": start,
+        "thresholds": torch.tensor(bars),
+        "accept_prob": torch.tensor(chances),
+        "entropy": entropy,
+        "segment_ends": entropy >= own.entropy,
+    }
+
+
+@case("dec.controlled_decoding")
+def controlled(given: Inputs) -> Outputs:
+    from fairlead.decoding.search import Plan, _Beam, _kept
+    from fairlead.decoding.tokenwise import Rule
+    from fairlead.decoding.value import PrefixValue, ValuedItem, value_batch
+    from fairlead.generation.sampling import Sampling
+    from fairlead.objectives import Scores
+
+    logps, values = given["base_logps"][None], given["values"][None]
+    mask = given["mask"].bool()
+    items = [
+        ValuedItem((1,), ((1,) * int(own.sum()),), reward=float(reward))
+        for own, reward in zip(mask, given["final_reward"], strict=True)
+    ]
+    batch = value_batch(items)
+    blocks = [_Beam((k,), None, value) for k, value in enumerate(given["block_values"].tolist())]
+    (best,) = _kept(blocks, Plan(Sampling(max_new_tokens=1), 1, len(blocks), 1), first=True)
+    # Per token here, per reply in the paper.
+    loss = PrefixValue()(Scores(rewards=given["prefix_values"][mask]), batch, batch.totals()).value
+    return {
+        "token_policy": Rule(logps.shape[1], given["lambda"], 1.0, 1).logps(logps, values).exp()[0],
+        "fudge_loss": loss * int(mask.sum()) / len(items),
+        "blockwise_choice": best.tokens[0],
     }

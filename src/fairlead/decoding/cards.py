@@ -76,6 +76,10 @@ class CARDS(DecoderSettings):
             self._advance(speaker, models, going)
         return _answers(speaker, models, drafts)
 
+    def first_threshold(self, score: float) -> float:
+        """τ(0), from the reward of the prompt with nothing said."""
+        return (1 - self.alpha) * score + self.alpha * self.goal
+
     def threshold(self, start: float, tokens: int) -> float:
         """τ after so many tokens, from τ(0)."""
         rise = (self.goal - start) * tokens / self.sampling.max_new_tokens
@@ -91,7 +95,7 @@ class CARDS(DecoderSettings):
         """Sets each draft's first threshold by the reward of saying nothing."""
         empty = [draft.reply(speaker, Segment((), None, 0)) for draft in drafts]
         for draft, (score, cost) in zip(drafts, judged(models.guide, empty), strict=True):
-            draft.start = (1 - self.alpha) * score + self.alpha * self.goal
+            draft.start = self.first_threshold(score)
             draft.spent += cost
 
     def _advance(self, speaker: Speaker, models: Models, drafts: "Sequence[_Draft]") -> None:

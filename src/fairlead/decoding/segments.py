@@ -115,7 +115,7 @@ class _Drawing:
     def _leave_unsure(self, logits: Tensor, step: int) -> Tensor:
         """Ends segments whose next token is too uncertain; the rows that stay."""
         if step >= self.borders.shortest:
-            unsure = _entropies(logits) >= self.borders.entropy
+            unsure = entropies(logits) >= self.borders.entropy
             for own, ends in zip(self.going, unsure.tolist(), strict=True):
                 if ends:
                     self.ends[own] = Segment(tuple(self.tokens[own]), None, step)
@@ -147,7 +147,7 @@ class _Drawing:
         return Segment(tokens, finish, len(tokens) - 1)
 
 
-def _entropies(logits: Tensor) -> Tensor:
+def entropies(logits: Tensor) -> Tensor:
     """Nats of the distribution of each row, at temperature 1."""
     logps = logits.double().log_softmax(-1)
     return -(logps.exp() * logps).sum(-1)

@@ -6,6 +6,7 @@ What the decoders that choose single tokens share.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,10 +43,17 @@ class Rule:
             rewards: [row, candidate] of the reply with each.
             uniforms: [row], in [0, 1).
         """
-        scores = logits + self.weight * rewards
         if self.temperature == 0:
-            return scores.argmax(-1)
-        return draw((scores / self.temperature).log_softmax(-1), uniforms)[0]
+            return self.scores(logits, rewards).argmax(-1)
+        return draw(self.logps(logits, rewards), uniforms)[0]
+
+    def scores(self, logits: Tensor, rewards: Tensor) -> Tensor:
+        """Logit plus weighted reward of each candidate, [row, candidate]."""
+        return logits + self.weight * rewards
+
+    def logps(self, logits: Tensor, rewards: Tensor) -> Tensor:
+        """Log-probabilities that candidates are drawn with, [row, candidate]."""
+        return (self.scores(logits, rewards) / self.temperature).log_softmax(-1)
 
 
 def guided(
@@ -92,13 +100,13 @@ class _Replies:
         self.going = list(range(len(asked)))
         """Which replies the rows are."""
 
-    def grow(self, streams: Sequence[Tensor]) -> Iterator[Decoded]:
+    def grow(self, streams: Sequence[np.ndarray]) -> Iterator[Decoded]:
         """Grows all replies to their ends.
 
         Args:
             streams: uniform numbers of each reply, [token].
         """
-        uniforms = torch.stack([torch.as_tensor(stream) for stream in streams])
+        uniforms = torch.from_numpy(np.stack(streams))
         prompts = [ids for _, ids in self.asked]
         room = self.rule.max_new_tokens - 1
         logits = self.model.join(prompts, range(len(prompts)), room)
