@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
+from transformers import LlamaForCausalLM
 
 from fairlead.constitution.reading import constitution_text, load_constitution
 from fairlead.core.errors import ConfigError, DataError
@@ -13,6 +15,7 @@ from fairlead.core.seeds import Seed
 from fairlead.data.batches import sequence_batch
 from fairlead.lineage.result import StageResult
 from fairlead.models.loading import save_policy
+from fairlead.models.policy import Policy
 from fairlead.objectives.sft import SFT
 from fairlead.pipeline.respondents import ScriptedSpec, respondent_spec
 from fairlead.pipeline.stage import Context
@@ -24,10 +27,11 @@ from fairlead.records import Comparison, Critique, Demonstration, Prompt
 from fairlead.records.files import read_records, write_records
 from fairlead.stats.means import mean_estimate
 from fairlead.testbeds.assistant import DEMONSTRATOR, AssistantWorld
+from fairlead.testbeds.assistant.model import word_tokenizer
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
 from fairlead.training.source import DatasetSource
-from small_world import items_of, prompts, tiny_policy, write_base
+from small_world import items_of, prompts, tiny_llama, tiny_policy, write_base, write_pairs
 from tiny_runs import fails, json_of
 
 SHORT = {"max_new_tokens": 8}
@@ -52,6 +56,20 @@ def speaker(tmp_path_factory) -> Path:
     train(policy, SFT(), source, settings, seed=Seed(0), run_dir=folder / "run")
     save_policy(policy, folder / "model")
     return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def judging(tmp_path_factory) -> Path:
+    """An untrained model whose tokenizer knows the words in which verdicts are given."""
+    words = word_tokenizer([*WORLD.texts(), "A B yes no 1 2 3 4 5 6 7 8 9"])
+    config = tiny_llama().config
+    config.vocab_size, config.max_position_embeddings = len(words), 256
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        policy = Policy(LlamaForCausalLM(config), words, base="judging")
+    folder = tmp_path_factory.mktemp("judging")
+    save_policy(policy, folder)
+    return folder
 
 
 def at(folder: Path, name: str = "own") -> Context:
@@ -369,3 +387,47 @@ def test_constitution_commands(tmp_path: Path):
     )
     assert json_of("constitution", "show")["hash"] == load_constitution("default").hash
     assert "cannot be read" in fails("constitution", "show", tmp_path / "none.yaml")
+
+
+def test_a_judge_is_held_against_people(judging: Path, tmp_path: Path):
+    path = write_pairs(tmp_path / "pairs.jsonl", 30)
+    found = json_of("evaluate", "judge", judging, path, "--most", 20, "--repeats", 2)
+    named = {one["name"]: one for one in found["estimates"]}
+    assert (found["pairs"], found["validated"]) == (20, True)
+    # The same question twice gets the same answer from a model that writes nothing.
+    assert named["repetition_stability"]["value"] == 1.0
+    assert 0 <= named["agreement"]["value"] <= 1 and named["agreement"]["n"] <= 20
+    assert "scripted critic answers under principles" in fails(
+        "evaluate", "judge", "{kind: scripted}", path
+    )
+
+
+def test_judges_of_single_replies_are_rewards(judging: Path, tmp_path: Path):
+    from fairlead.generation.sampling import Sampling
+    from fairlead.models.loading import load_policy
+    from fairlead.pipeline.rewards import GradeReward, RubricReward, Setting
+    from fairlead.rewards.base import Reply
+
+    policy = load_policy(str(judging)).eval()
+    asked = prompts(3)
+    setting = Setting.asking(
+        asked,
+        context=at(tmp_path),
+        policy=policy,
+        sampling=Sampling(max_new_tokens=8),
+        seed=Seed(0),
+    )
+    replies = [Reply(p, (), (), text) for p in asked for text in ("no thanks .", "i refuse to")]
+    rubric: dict[str, Any] = {
+        "propositions": [
+            {"id": "short", "by": "length", "text": "short", "unit": "words", "most": 2},
+            {"id": "declines", "by": "refusal", "text": "declines", "weight": -1},
+        ]
+    }
+    ruled = RubricReward.model_validate({"rubric": rubric}).source(setting).score(replies)
+    # Three words: not short. "I refuse to": a refusal, which counts against it.
+    assert ruled.values.tolist() == [0.0, -0.5] * 3
+    grade = {"judge": {"kind": "local", "model": str(judging)}}
+    graded = GradeReward.model_validate(grade).source(setting).score(replies)
+    assert bool(((graded.values > -1) & (graded.values < 1)).all())
+    assert set(graded.parts) >= {"grade", "unparsed"}

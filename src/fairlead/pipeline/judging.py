@@ -1,12 +1,13 @@
 """What a stage reports of the models that labelled for it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from fairlead.constitution.feedback import Candidate, Judged, judge_under
 from fairlead.constitution.principles import Constitution
 from fairlead.core.seeds import Seed
-from fairlead.judges.pairwise import Outcome, PairwiseJudge
-from fairlead.judges.quality import JudgedPair, judge_quality
+from fairlead.judges.pairwise import Outcome, Pair, PairwiseJudge
+from fairlead.judges.quality import JudgedPair, JudgeQuality, judge_quality
 from fairlead.lineage.result import StageResult, Table
 from fairlead.pipeline.respondents import AnyRespondent
 from fairlead.records import Comparison
@@ -86,3 +87,54 @@ def _pair(one: Judged, outcome: Outcome, people: tuple[str, float | None] | None
         cluster=one.candidate.prompt.first_user_turn,
         people=share,
     )
+
+
+def measure_judge(
+    judge: PairwiseJudge,
+    people: Sequence[Comparison],
+    *,
+    question: str,
+    repeats: int,
+    seed: Seed,
+    cost: Cost | None = None,
+) -> JudgeQuality:
+    """Holds a judge against comparisons by people.
+
+    Args:
+        judge: who is asked.
+        people: what people preferred; ties are asked as well, and left out where they must be.
+        question: what makes a reply the better one.
+        repeats: judgements of every pair; from 2 on their stability is measured.
+        seed: turns pairs, so that the preferred reply comes first in half of them.
+        cost: None where nothing is paid.
+    """
+    turned = [bool(seed.child("turn", i).numpy().random() < 0.5) for i in range(len(people))]
+    pairs = [
+        Pair(c.prompt, c.rejected if turn else c.chosen, c.chosen if turn else c.rejected, question)
+        for c, turn in zip(people, turned, strict=True)
+    ]
+    asked = [replace(pair, repeat=k) for pair in pairs for k in range(repeats)]
+    outcomes = judge.compare(asked)
+    groups = [outcomes[i : i + repeats] for i in range(0, len(outcomes), repeats)]
+    return judge_quality(
+        [
+            JudgedPair(
+                outcome=first,
+                lengths=(len(pair.first), len(pair.second)),
+                cluster=pair.prompt.first_user_turn,
+                people=_share(c, turn),
+                repeats=tuple(rest),
+            )
+            for c, turn, pair, (first, *rest) in zip(people, turned, pairs, groups, strict=True)
+        ],
+        seed=seed.child("quality"),
+        cost=cost,
+    )
+
+
+def _share(comparison: Comparison, turned: bool) -> float:
+    """Share of people who prefer the reply that is shown as the pair's first."""
+    if comparison.tie:
+        return 0.5
+    chosen = 1.0 if comparison.preference is None else comparison.preference
+    return 1 - chosen if turned else chosen

@@ -112,7 +112,13 @@ class ScriptedSpec(RespondentSpec):
         self, context: Context, constitution: Constitution | None, seed: Seed
     ) -> ScriptedCritic:
         """The critic for the principles at hand."""
-        assert constitution is not None, "a scripted critic needs principles"
+        if constitution is None:
+            raise ConfigError(
+                "the scripted critic answers under principles alone",
+                where=f"kind: {self.kind}",
+                expected="a model in this process, or one behind a server",
+                remedy="use it in the stages revise and ai_feedback",
+            )
         return ScriptedCritic(
             constitution,
             seed.child(self.name),

@@ -5,6 +5,7 @@ members, a shaped reward wraps another. What needs replies of the reference (a s
 length, the sigmoid of PAR) samples them once, before training.
 """
 
+from fairlead.pipeline.rewards.asked import GradeReward, RubricReward
 from fairlead.pipeline.rewards.base import REFERENCE_PROMPTS, RewardSpec, Setting
 from fairlead.pipeline.rewards.models import (
     GeneralPreferenceSpec,
@@ -47,6 +48,7 @@ __all__ = [
     "GPRLSpec",
     "GeneralPreferenceSpec",
     "GoldReward",
+    "GradeReward",
     "InformReward",
     "JudgeSpec",
     "LengthDebiasedSpec",
@@ -57,6 +59,7 @@ __all__ = [
     "Part",
     "ProcessSpec",
     "RewardSpec",
+    "RubricReward",
     "Setting",
     "TanhSpec",
     "TrainedReward",

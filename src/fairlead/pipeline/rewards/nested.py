@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from fairlead.models.heads import Ensemble
+from fairlead.pipeline.rewards.asked import GradeReward, RubricReward
 from fairlead.pipeline.rewards.base import RewardSpec, Setting
 from fairlead.pipeline.rewards.models import (
     GeneralPreferenceSpec,
@@ -208,6 +209,8 @@ AnyReward = Annotated[
     | AttributeReward
     | VisibleReward
     | JudgeSpec
+    | GradeReward
+    | RubricReward
     | CheckerReward
     | EnsembleSpec
     | ParSpec
