@@ -1,7 +1,6 @@
 """The `fairlead` command: parses, calls, prints. Everything it does is a function elsewhere."""
 
 import json
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from fairlead import __version__
+from fairlead.cli.constitution import app as constitution_app
 from fairlead.cli.feedback import app as feedback_app
-from fairlead.cli.shell import Json, err, escaped, for_people, out, print_json
+from fairlead.cli.serve import serve
+from fairlead.cli.shell import Json, err, escaped, for_people, out, print_json, quiet
 
 app = typer.Typer(
     help="Align language models with people's preferences and measure whether it worked.",
@@ -21,6 +22,8 @@ app = typer.Typer(
 evaluate_app = typer.Typer(help="Measure a trained model.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(constitution_app, name="constitution")
+app.command()(serve)
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings as a.b=value.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.")]
@@ -29,15 +32,6 @@ Seed = Annotated[int, typer.Option("--seed", help="Root of everything random.")]
 Profiled = Annotated[
     bool, typer.Option("--profile", help="Say where the time went; trace a few steps per stage.")
 ]
-
-
-def _quiet() -> None:
-    """Libraries' progress bars and notices stay out of the way of ours."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
 
 
 def _version(shown: bool) -> None:
@@ -61,7 +55,7 @@ def quickstart(
     seed: Seed = 0, out_dir: Out = None, resume: Resume = False, profile: Profiled = False
 ) -> None:
     """Run the whole loop on a small world: SFT, reward model, DPO, PPO, best-of-n, report."""
-    _quiet()
+    quiet()
     from fairlead.pipeline.quickstart import quickstart as recipe
 
     folder = out_dir or Path("runs") / f"quickstart-{seed}"
@@ -89,7 +83,7 @@ def run(
     profile: Profiled = False,
 ) -> None:
     """Run a recipe; stages that are unchanged are not run again."""
-    _quiet()
+    quiet()
     from fairlead.pipeline.plan import plan
     from fairlead.pipeline.recipe import load_recipe
 
@@ -161,7 +155,7 @@ def iterate(
 
     Where people label, it stops after handing out a round, with exit code 3; --resume goes on.
     """
-    _quiet()
+    quiet()
     from fairlead.pipeline.iterating import iterate as run_rounds
     from fairlead.pipeline.iterating import load_rounds
     from fairlead.pipeline.stage import LabelsPending
@@ -202,7 +196,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Put methods side by side: the same data and budget, several seeds, one table and figure."""
-    _quiet()
+    quiet()
     from fairlead.pipeline.compare import compare as compare_methods
     from fairlead.pipeline.recipe import load_recipe
     from fairlead.report.comparison import markdown, write_comparison
@@ -359,7 +353,7 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Sample replies from a policy, or choose them by a reward with --decoder."""
-    _quiet()
+    quiet()
     from fairlead.cli.generate import chosen, price, replies
 
     asked = replies(
@@ -386,6 +380,58 @@ def generate(
             out.print(price(decoded), markup=False, style="dim")
 
 
+@app.command()
+@for_people
+def redteam(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of a policy.")],
+    behaviours: Annotated[str, typer.Option("--behaviours", help="Harmful requests.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings of the stage, e.g. sampling.max_new_tokens=64."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="A policy to compare with, attacked alike.")
+    ] = None,
+    harmless: Annotated[
+        str | None, typer.Option("--harmless", help="Harmless requests, for over-refusal.")
+    ] = None,
+    attacks: Annotated[
+        str | None, typer.Option("--attacks", help="Names, with commas; see docs/redteam.md.")
+    ] = None,
+    attacker: Annotated[
+        str | None, typer.Option("--attacker", help="A model that rewords requests.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="A model that says whether a reply does harm.")
+    ] = None,
+    out_dir: Out = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Attack a policy: how often harm comes out, and what it refuses without need.
+
+    A judge or attacker is a model, a YAML file, or YAML such as {kind: server, server: {...}}.
+    """
+    quiet()
+    from fairlead.cli.redteam import red_team_recipe
+
+    recipe = red_team_recipe(
+        model,
+        against=against,
+        behaviours=behaviours,
+        harmless=harmless,
+        attacks=attacks,
+        attacker=attacker,
+        judge=judge,
+        seed=seed,
+        settings=settings or [],
+    )
+    folder = out_dir or Path("runs") / recipe.name
+    _run(recipe, folder, resume)
+    _summary(folder)
+    out.print(f"finds: {folder / 'stages' / 'red-team' / 'finds.jsonl'}", markup=False)
+
+
 @evaluate_app.command("reward")
 @for_people
 def evaluate_reward(
@@ -396,7 +442,7 @@ def evaluate_reward(
     as_json: Json = False,
 ) -> None:
     """Accuracy of a reward model on comparisons, by subset, beside length-only baselines."""
-    _quiet()
+    quiet()
     from fairlead.cli.evaluate import reward_accuracy, show
 
     measured = reward_accuracy(checkpoint, data, format=format, max_length=max_length)
@@ -404,6 +450,41 @@ def evaluate_reward(
         print_json(measured)
     else:
         out.print(show(measured))
+
+
+@evaluate_app.command("judge")
+@for_people
+def evaluate_judge(
+    judge: Annotated[str, typer.Argument(help="A model, a YAML file, or YAML.")],
+    data: Annotated[str, typer.Argument(help="Comparisons by people: file, folder or hub name.")],
+    format: Annotated[str, typer.Option(help="Format; auto goes by the fields.")] = "auto",
+    question: Annotated[str | None, typer.Option(help="What makes a reply the better one.")] = None,
+    most: Annotated[int | None, typer.Option(help="Pairs at most, drawn at random.", min=1)] = None,
+    repeats: Annotated[int, typer.Option(help="Judgements of every pair.", min=1)] = 1,
+    cache: Annotated[
+        Path, typer.Option(help="Folder for a server's answers; asking again costs nothing.")
+    ] = Path("runs") / "judge",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Agreement of a judge with people, its taste for places and lengths, what it costs."""
+    quiet()
+    from fairlead.cli.evaluate import judge_quality_of, show_judge
+
+    measured = judge_quality_of(
+        judge,
+        data,
+        format=format,
+        question=question,
+        most=most,
+        repeats=repeats,
+        seed=seed,
+        cache=cache,
+    )
+    if as_json:
+        print_json(measured)
+    else:
+        out.print(show_judge(measured))
 
 
 @app.command()
@@ -427,7 +508,7 @@ def train(
     profile: Profiled = False,
 ) -> None:
     """Train one stage from files by any method."""
-    _quiet()
+    quiet()
     from fairlead.pipeline.single import single_stage
 
     rewarded = [] if reward is None else [f"reward={json.dumps(reward)}"]

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -32,6 +33,15 @@ def for_people(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(1) from error
 
     return command
+
+
+def quiet() -> None:
+    """Libraries' progress bars and notices stay out of the way of ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def escaped(text: str) -> str:

@@ -270,6 +270,22 @@ def list_people(store: Store, actor: Actor) -> list[Person]:
         return [Person(p, a.login, a.role, a.state, a.created_at) for p, a in rows]
 
 
+def person_behind(session: Session, name: str, *, now: datetime) -> str:
+    """Pseudonym of somebody whom another program knows under a name; made if there is none.
+
+    The name is the account's login, so that it can be forgotten like any other. No password opens
+    the account, and nobody can choose a login with a colon.
+    """
+    login = f"outside:{name}"
+    query = select(Annotator.id).join(Account, Annotator.account_id == Account.id)
+    known = session.scalar(query.where(Account.login == login))
+    if known is not None:
+        return known
+    pseudonym = _new_account(session, login, "", "annotator", now)
+    audit.record(session, now, pseudonym, "join", f"annotator:{pseudonym}", "outside")
+    return pseudonym
+
+
 # Logging in
 
 

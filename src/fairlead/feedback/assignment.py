@@ -25,7 +25,7 @@ from fairlead.feedback.campaigns import (
     set_item_state,
     settings_of,
 )
-from fairlead.feedback.errors import Conflict
+from fairlead.feedback.errors import Conflict, Refused
 from fairlead.feedback.ordering import next_turn, shown_order
 from fairlead.feedback.permissions import Actor, Thing, missing, require
 from fairlead.feedback.store import Store
@@ -604,6 +604,29 @@ def lease_again(
         _lease(row, item, settings, now)
     else:
         row.state = "expired"
+
+
+def lease_item(
+    session: Session, campaign: Campaign, item: Item, annotator: str, *, now: datetime
+) -> Assignment:
+    """A person's assignment of this very item; made and leased if there is none.
+
+    Raises:
+        Refused: a lead has paused this person.
+    """
+    part = _participation(session, campaign.id, annotator)
+    if part.state == "paused":
+        raise Refused(
+            "this person's work is paused",
+            where=f"campaign {campaign.name}",
+            got=part.paused_why,
+            remedy="a lead can let them go on",
+        )
+    key = (Assignment.item_id == item.id, Assignment.annotator_id == annotator)
+    row = session.scalar(select(Assignment).where(*key, Assignment.purpose == "normal"))
+    if row is not None and row.state not in _GIVEN_BACK:
+        return row
+    return _assign(session, campaign, settings_of(campaign), part, item, "normal", now)[0]
 
 
 def _prolong(row: Assignment, settings: CampaignSettings, now: datetime) -> None:

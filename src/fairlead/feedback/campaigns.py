@@ -16,7 +16,7 @@ from fairlead.core.files import sha256_json
 from fairlead.core.seeds import Seed
 from fairlead.feedback import audit
 from fairlead.feedback.errors import Conflict
-from fairlead.feedback.permissions import Action, Actor, Thing, missing, require
+from fairlead.feedback.permissions import LOCAL, Action, Actor, Thing, missing, require
 from fairlead.feedback.store import Store
 from fairlead.feedback.store.tables import (
     Campaign,
@@ -589,6 +589,27 @@ def campaign_row(
     if row.state == "draft" and actor.role == "annotator":
         raise missing(thing.name)
     return row
+
+
+def item_named(session: Session, campaign: Campaign, new: NewItem, *, now: datetime) -> Item:
+    """The item of this external id; added if there is none.
+
+    Raises:
+        DataError: it does not fit the kind of work.
+        Conflict: it is there with other content.
+    """
+    query = select(Item).where(
+        Item.campaign_id == campaign.id, Item.external_id == new.external_id
+    )
+    content, found = _content(new), session.scalar(query)
+    if found is None:
+        _add_item(session, campaign, settings_of(campaign), new, content, None, now)
+        thing = f"campaign:{campaign.id}"
+        audit.record(session, now, LOCAL.pseudonym, "add_items", thing, {"added": 1})
+        return session.scalars(query).one()
+    if found.content_sha256 != content:
+        _refuse_changed(new, {new.external_id: found.content_sha256})
+    return found
 
 
 def settings_of(campaign: Campaign) -> CampaignSettings:

@@ -1,1 +1,1 @@
-"""A small server that lets any OpenAI client talk to an aligned model."""
+"""An OpenAI-compatible server for a policy, and the way back from its replies to labels."""
