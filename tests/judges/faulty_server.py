@@ -17,8 +17,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-HANG_S = 1.5
-"""Longer than clients wait."""
+HANG_S = 5.0
+"""Longer than clients wait, who wait long: the machine may be busy."""
 
 
 class Counts:
@@ -59,12 +59,11 @@ PASSING = (
     ("cut off", 0.03),
     ("empty", 0.03),
     ("wrong finish", 0.02),
-    ("hang", 0.015),
 )
 """Faults of single attempts, and how often they come."""
 
-LATE = 100
-"""The item that is told to come back in a whole second."""
+SINGLE = {7: "hang", 100: "late"}
+"""Faults of the first attempt at an item, by item modulo 400."""
 
 LASTING = {
     13: "declined",
@@ -100,8 +99,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.faults
         if lasting := LASTING.get(item % 100):
             return lasting
-        if item == LATE and not attempt:
-            return "busy"
+        if not attempt and item % 400 in SINGLE:
+            return SINGLE[item % 400]
         at = drawn(key, attempt)
         for name, share in PASSING:
             if (at := at - share) < 0:
@@ -139,8 +138,10 @@ class Handler(BaseHTTPRequestHandler):
     # Faults that pass
 
     def do_busy(self, body: dict, key: str, item: int) -> None:
-        wait = {"Retry_After": "1"} if item == LATE else {"retry_after_ms": "20"}
-        self.send(429, '{"error": {"message": "slow down", "code": "rate_limit"}}', **wait)
+        self.send(429, '{"error": {"message": "slow down"}}', retry_after_ms="20")
+
+    def do_late(self, body: dict, key: str, item: int) -> None:
+        self.send(429, '{"error": {"message": "slow down"}}', Retry_After="1")
 
     def do_failed(self, body: dict, key: str, item: int) -> None:
         self.send(500, "<html>Internal Server Error</html>")

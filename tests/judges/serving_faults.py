@@ -48,7 +48,7 @@ class Faulty:
         while self.counted("completed").total() < completed:
             if time.monotonic() > until:
                 raise TimeoutError(f"{self.counted('completed').total()} of {completed}")
-            time.sleep(0.02)
+            time.sleep(0.1)
 
 
 def kept(cache: Path) -> set[str]:
