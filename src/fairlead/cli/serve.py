@@ -88,7 +88,7 @@ def serve(
     r"""Serve a policy to any OpenAI client, and take feedback on what it says.
 
     \b
-    fairlead serve runs/quickstart-0/dpo/model
+    fairlead serve runs/quickstart-0/stages/dpo/model
     fairlead serve POLICY --decoder best_of_n --set n=8 --reward REWARD_MODEL
     fairlead serve POLICY --feedback labels.db --campaign chat
     """
