@@ -240,9 +240,10 @@ def test_the_oldest_completions_go_first():
 
 
 def test_long_completions_push_out_more_than_short_ones():
-    kept = Kept(characters=1000)
-    kept.put(completed(0))
-    kept.put(completed(1, "x" * 990))
+    short, long = completed(0), completed(1, "x" * 990)
+    kept = Kept(characters=short.size + long.size - 1)
+    kept.put(short)
+    kept.put(long)
     with pytest.raises(Gone):
         kept.get("chatcmpl-0")
     assert kept.get("chatcmpl-1").replies == ("x" * 990,)

@@ -445,7 +445,8 @@ async def _of_ours(request: Request, error: Any) -> Response:
 
 async def _unfit(request: Request, error: Any) -> Response:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:])
+    # Parts with brackets are pydantic's own names for the ways to read a field.
+    place = ".".join(str(part) for part in first["loc"][1:] if "[" not in str(part))
     said = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if first["type"] == "json_invalid":
         refusal = Refusal("the body is not JSON", got=str(first.get("ctx", {}).get("error", said)))

@@ -128,7 +128,7 @@ class Batch:
     def prepare(self) -> None:
         """Makes the first step, which takes longer: recordings and blocked weights."""
         if self.model.refills:
-            first = self.model.join([(self.policy.tokenizer.eos_token_id,)], [0], WORTH + 1)
+            first = self.model.join([(min(self.eos),)], [0], WORTH + 1)
             self.model.step(first.argmax(-1))
             self.model.keep(torch.zeros(0, dtype=torch.long))
 

@@ -59,7 +59,9 @@ def _whole(text: str) -> str:
 
 
 AnyText = Annotated[str, AfterValidator(_whole)]
-Text = Annotated[AnyText, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_whole)]
+Short = Annotated[str, Field(max_length=200), AfterValidator(_whole)]
+Comment = Annotated[str, Field(max_length=20_000), AfterValidator(_whole)]
 
 
 def without_idle(given: Any, known: Mapping[str, Any]) -> Any:
@@ -252,11 +254,11 @@ class FeedbackRequest(Record):
     """A level of the campaign's scale, from 1."""
     preferred: Text | None = None
     """A better reply, in the person's own words or corrected."""
-    comment: AnyText = Field(default="", max_length=20_000)
-    user: AnyText = Field(default="", max_length=200)
+    comment: Comment = ""
+    user: Short = ""
     """Who says so, in the application's own words; stored as an account, exported as a pseudonym.
     Empty for everybody who is not named."""
-    key: AnyText = Field(default="", max_length=200)
+    key: Short = ""
     """Tells several opinions of a person (or of the unnamed) on one reply apart; the same key
     again changes nothing, or revises."""
 
