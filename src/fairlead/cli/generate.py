@@ -14,8 +14,8 @@ from fairlead.decoding import DECODERS, Decoded, DecoderSettings
 from fairlead.decoding.loading import load_reward, load_value, parse_decoder
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import load_policy
-from fairlead.pipeline.recipe import parse_value, put
 from fairlead.pipeline.sampling import sample_texts
+from fairlead.pipeline.values import parse_value, put
 from fairlead.records import Prompt
 
 MAX_NEW_TOKENS = 128
