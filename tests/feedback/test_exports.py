@@ -379,7 +379,7 @@ def test_personal_data_on_the_way_out(world, store, tmp_path, policy):
     made = exported(store, world, campaign, tmp_path / "out", pii=policy)
     text = "".join(p.read_text() for p in (tmp_path / "out").rglob("*.*") if p.is_file())
     assert made.manifest["personal_data"]["found"] == {"email": 1, "phone": 1}
-    assert ("a@b.example" in text, "7946" in text) == ((policy == "report",) * 2)
+    assert ("a@b.example" in text, "7946 0958" in text) == ((policy == "report",) * 2)
     left = {"report": 3, "mask": 3, "refuse": 1}[policy]
     assert made.manifest["records"] == {"train": left}
     if policy == "mask":
@@ -388,7 +388,7 @@ def test_personal_data_on_the_way_out(world, store, tmp_path, policy):
         assert made.manifest["left_out"]["answers with personal data"] == 1
     without = exported(store, world, campaign, tmp_path / "no", reasons=False)
     assert without.manifest["personal_data"]["found"] == {"email": 1}
-    assert "7946" not in (tmp_path / "no/answers.jsonl").read_text()
+    assert "7946 0958" not in (tmp_path / "no/answers.jsonl").read_text()
 
 
 def test_a_spreadsheet_runs_no_formula(world, store, tmp_path):

@@ -61,7 +61,9 @@ def test_a_schema_that_takes_for_ever_is_stopped():
     began = time.monotonic()
     assert checker.check(problem(""), json.dumps("a" * 40 + "b")).reason == "timeout"
     assert time.monotonic() - began < 10
-    assert checker.check(problem(""), json.dumps("aaa")).score == 1.0
+    # A new process takes its time to start where the machine is busy.
+    patient = checker.model_copy(update={"seconds": 30.0})
+    assert patient.check(problem(""), json.dumps("aaa")).score == 1.0
 
 
 @pytest.mark.parametrize("schema", ["", "pens", '{"type": "pen"}', '"object"', "[1]"])
