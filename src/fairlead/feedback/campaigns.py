@@ -598,9 +598,7 @@ def item_named(session: Session, campaign: Campaign, new: NewItem, *, now: datet
         DataError: it does not fit the kind of work.
         Conflict: it is there with other content.
     """
-    query = select(Item).where(
-        Item.campaign_id == campaign.id, Item.external_id == new.external_id
-    )
+    query = select(Item).where(Item.campaign_id == campaign.id, Item.external_id == new.external_id)
     content, found = _content(new), session.scalar(query)
     if found is None:
         _add_item(session, campaign, settings_of(campaign), new, content, None, now)
