@@ -72,7 +72,7 @@ def preference_set(
     *,
     length: int,
     scale: float,
-    source_weights: SourceWeights,
+    source_weights: SourceWeights | None = None,
 ) -> TrainingSet:
     """Comparisons and rankings with strengths, safety flags and ratings.
 
@@ -82,7 +82,7 @@ def preference_set(
         objective: kind of the objective.
         length: longest prompt plus reply.
         scale: margin per unit of strength.
-        source_weights: how much judgements of people and of models count.
+        source_weights: how much judgements of people and of models count; all alike if None.
     """
     chosen, notes = compared(records, objective)
     items, report = encode(chosen, model.chat_format(), max_length=length)
