@@ -63,13 +63,11 @@ def setting(result: dict[str, Any]) -> str:
     runs, machine = result["runs"], result["machine"]
     first = runs[0]["estimates"]
     harmful = first[f"attack_success/baseline/{result['attack']}"]["n"]
-    minutes = sum(run["cpu_seconds"] for run in runs) / 60
     return (
         f"{len(runs)} seeds, each a world model pretrained, tuned, revised, labelled and aligned "
         f"anew. Intervals within seeds are over what requests ask for: {harmful} harmful acts, "
         f"{first['over_refusal/baseline']['n']} harmless subjects, several wordings of each. "
-        f"Measured on {machine['date']} on {machine['processor']}, {minutes:.0f} minutes of "
-        "processor time."
+        f"Measured on {machine['date']} on {machine['processor']}."
     )
 
 

@@ -4,7 +4,7 @@ SL-CAI of Bai et al. 2022, arXiv:2212.08073, section 3. A critic sees the prompt
 reply, never earlier critiques; the revision becomes the reply of the next round.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,8 +62,6 @@ def revise(
     prompts: Sequence[Prompt],
     replies: Sequence[str],
     rules: RevisionRules,
-    *,
-    say: Callable[[str], None] | None = None,
 ) -> list[Chain]:
     """Has every reply criticised and revised, round after round.
 
@@ -76,7 +74,6 @@ def revise(
         prompts: what the replies answer.
         replies: one for each prompt.
         rules: how often, how long.
-        say: takes lines on progress.
 
     Returns:
         One chain for each reply, in order.
@@ -89,9 +86,6 @@ def revise(
             Chain(c.prompt, c.first, (*c.steps, step))
             for c, step in zip(chains, steps, strict=True)
         ]
-        if say:
-            used = sum(step.fault is None for step in steps)
-            say(f"round {number} of {rules.rounds}: {used} of {len(steps)} replies revised")
     return chains
 
 

@@ -11,7 +11,6 @@ Bai et al. 2022, arXiv:2212.08073.
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, PositiveFloat, StringConstraints, field_validator
@@ -129,8 +128,3 @@ def digest(*parts: str) -> str:
     """A short hash of texts, in which their borders count."""
     text = json.dumps(parts, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def shares(drawn: Sequence[str]) -> dict[str, float]:
-    """How often each principle was drawn, by its id, as a share of all."""
-    return {id: drawn.count(id) / len(drawn) for id in sorted(set(drawn))}

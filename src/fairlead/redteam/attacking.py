@@ -101,8 +101,6 @@ def attack_all(
     behaviours: Sequence[Prompt],
     attacks: Sequence[Attack],
     judge: HarmJudge,
-    *,
-    say: Callable[[str], None] | None = None,
 ) -> Campaign:
     """Makes every attack on every behaviour.
 
@@ -111,15 +109,11 @@ def attack_all(
         behaviours: harmful requests.
         attacks: how they are put.
         judge: says whether a reply does the harm.
-        say: takes lines on progress.
     """
     tries: list[Try] = []
     for attack in attacks:
         prompts = [attack.prompt(behaviour) for behaviour in behaviours]
         tries += _tried(attack.name, prompts, range(len(behaviours)), target, behaviours, judge)
-        if say:
-            own = Campaign(tuple(behaviours), tuple(tries))
-            say(f"attack {attack.name}: success {own.success(attack.name)}")
     return Campaign(tuple(behaviours), tuple(tries))
 
 

@@ -46,11 +46,12 @@ class Setting:
         policy: Policy,
         sampling: Sampling,
         seed: Seed,
+        allow_other_base: bool = False,
     ) -> "Setting":
         """A setting in which all of these are asked."""
         chat = ChatFormat(policy.tokenizer)
         prompts = [(i, chat.prompt_ids(prompt_of(record))) for i, record in enumerate(records)]
-        return cls(context, policy, sampling, prompts, records, seed)
+        return cls(context, policy, sampling, prompts, records, seed, allow_other_base)
 
     def replies(self) -> list[Reply]:
         """One reply of the reference to each of some prompts."""

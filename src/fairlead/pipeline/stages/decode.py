@@ -1,7 +1,6 @@
 """Compares ways to decode: reward against tokens spent, beside best-of-n at equal tokens."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -100,8 +99,8 @@ class DecodeStage(Stage):
             policy=policy,
             sampling=self.sampling,
             seed=context.seed.child("reward"),
+            allow_other_base=self.allow_other_base,
         )
-        setting = replace(setting, allow_other_base=self.allow_other_base)
         return as_spec(self.reward).source(setting)
 
     def _value(self, context: Context, policy: Policy) -> RewardSource | None:

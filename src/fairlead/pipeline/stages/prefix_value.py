@@ -1,7 +1,6 @@
 """Trains a value model of beginnings, to guide decoding."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -101,8 +100,8 @@ class PrefixValueStage(Stage):
             policy=policy,
             sampling=self.sampling,
             seed=context.seed.child("reward"),
+            allow_other_base=self.allow_other_base,
         )
-        setting = replace(setting, allow_other_base=self.allow_other_base)
         return as_spec(self.reward).source(setting)
 
     def _items(
