@@ -9,7 +9,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from served import Served
+from served_api import Served
 from small_campaigns import pair
 
 from fairlead.feedback.http.app import create_app

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from served import PASSWORD, Served
+from served_api import PASSWORD, Served
 from small_campaigns import pair
 
 from fairlead.feedback import accounts

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import pytest
 from fastapi.routing import APIRoute
-from served import PASSWORD, Served
+from served_api import PASSWORD, Served
 from small_campaigns import pair
 from sqlalchemy import select
 

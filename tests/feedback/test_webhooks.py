@@ -11,7 +11,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from served import Served
+from served_api import Served
 from small_campaigns import START, at, pair
 
 from fairlead.core.errors import ConfigError
