@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.constitutional_page import write_page
 from benchmarks.iterate import over_seeds
 from benchmarks.machine import describe
-from fairlead.lineage.result import read_result
+from fairlead.core.results import read_result
 from fairlead.pipeline.recipe import load_recipe
 from fairlead.pipeline.runner import run_recipe
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from benchmarks.pages import cell
-from fairlead.lineage.result import Figure, Series
+from fairlead.core.results import Figure, Series
 from fairlead.pipeline.recipe import load_recipe
 from fairlead.pipeline.runner import run_recipe
 from fairlead.report import report_json

@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 from tests.small_world import prompts, tiny_policy, tiny_reward_model, world
 
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.decoding.speaking import Speaker
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import load_policy, load_reward_model, save_policy, save_reward_model
 from fairlead.pipeline.decoding import Curve, Outcome
 from fairlead.pipeline.stage import Context

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from fairlead.core.errors import DataError
 from fairlead.core.files import read_json
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import sequence_batch
 from fairlead.data.chat import ChatFormat, encode
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import save_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives.sft import SFT

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from fairlead.core.errors import DataError
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import sequence_batch
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import save_policy
 from fairlead.objectives.sft import SFT
 from fairlead.pipeline.rewards import GoldReward

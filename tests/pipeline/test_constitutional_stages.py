@@ -11,9 +11,9 @@ from transformers import LlamaForCausalLM
 
 from fairlead.constitution.reading import constitution_text, load_constitution
 from fairlead.core.errors import ConfigError, DataError
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import sequence_batch
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import save_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives.sft import SFT

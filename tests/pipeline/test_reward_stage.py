@@ -8,10 +8,10 @@ import torch
 from pydantic import ValidationError
 
 from fairlead.core.errors import ConfigError
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat
 from fairlead.data.steps import outcomes
-from fairlead.lineage.result import StageResult
 from fairlead.models.heads import Dimensions, Ensemble, Latent
 from fairlead.models.loading import load_policy, load_reward_model
 from fairlead.pipeline.reward_training import member_part, preference_set

@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import sequence_batch
 from fairlead.data.chat import ChatFormat, encode
-from fairlead.lineage.result import StageResult
 from fairlead.models.heads import Preference
 from fairlead.models.loading import Lora, new_reward_model, save_reward_model
 from fairlead.models.policy import Policy

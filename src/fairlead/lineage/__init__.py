@@ -1,5 +1,16 @@
 """Where every result came from: run records, stage results, manifests, hashes and their check."""
 
+from fairlead.core.results import (
+    Figure,
+    Reply,
+    Sample,
+    Scores,
+    Series,
+    StageResult,
+    Table,
+    read_result,
+    write_result,
+)
 from fairlead.lineage.environment import CodeVersion, code_version, library_versions
 from fairlead.lineage.manifest import (
     Inputs,
@@ -10,17 +21,6 @@ from fairlead.lineage.manifest import (
     read,
     stage_key,
     write,
-)
-from fairlead.lineage.result import (
-    Figure,
-    Reply,
-    Sample,
-    Scores,
-    Series,
-    StageResult,
-    Table,
-    read_result,
-    write_result,
 )
 from fairlead.lineage.run import RunRecord, StageRecord, read_run, write_run
 from fairlead.lineage.verify import Problem, Verification, verify

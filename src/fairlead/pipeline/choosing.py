@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Figure, Series, Table
 from fairlead.core.seeds import Seed
-from fairlead.lineage.result import Figure, Series, Table
 from fairlead.stats.best_of_n import expected_best_of_n
 from fairlead.stats.means import mean_estimate, paired_difference
 from fairlead.stats.pass_at_k import pass_at_k

@@ -7,13 +7,13 @@ import numpy as np
 
 from fairlead.core.clock import Part, section
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Cell, Figure, Sample, Scores, Series, Table
+from fairlead.core.results import Reply as ShownReply
 from fairlead.core.seeds import Seed
 from fairlead.decoding import DecoderSettings
 from fairlead.decoding.judging import judged
 from fairlead.decoding.speaking import Speaker
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import Cell, Figure, Sample, Scores, Series, Table
-from fairlead.lineage.result import Reply as ShownReply
 from fairlead.models.policy import Policy
 from fairlead.pipeline.measuring import named
 from fairlead.records import Prompt

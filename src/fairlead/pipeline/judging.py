@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from fairlead.constitution.feedback import Candidate, Judged, judge_under
 from fairlead.constitution.principles import Constitution
+from fairlead.core.results import StageResult, Table
 from fairlead.core.seeds import Seed
 from fairlead.judges.pairwise import Outcome, Pair, PairwiseJudge
 from fairlead.judges.quality import JudgedPair, JudgeQuality, judge_quality
-from fairlead.lineage.result import StageResult, Table
 from fairlead.pipeline.respondents import AnyRespondent
 from fairlead.records import Comparison
 

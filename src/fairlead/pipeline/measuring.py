@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 
 from fairlead.core.clock import Part, section
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Figure, Sample, Scores, Series, Table
+from fairlead.core.results import Reply as ShownReply
 from fairlead.core.seeds import Seed
 from fairlead.data.convert import prompts
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import Figure, Sample, Scores, Series, Table
-from fairlead.lineage.result import Reply as ShownReply
 from fairlead.models.policy import Policy
 from fairlead.pipeline.sampling import fitting, sample_replies
 from fairlead.pipeline.selection import spaced

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Table
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import Item, encode
-from fairlead.lineage.result import Table
 from fairlead.models.reward_model import RewardModel
 from fairlead.objectives.base import Need
 from fairlead.objectives.general_preference import subspace_scores

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from fairlead.core.errors import ConfigError, DataError, ServiceError
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.readers import read
 from fairlead.data.readers.sources import SUFFIXES
-from fairlead.lineage.result import StageResult
 from fairlead.records import Record
 from fairlead.records.files import read_records
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Table
 from fairlead.core.seeds import Seed
 from fairlead.data.steps import Neutral, encode_steps
-from fairlead.lineage.result import Table
 from fairlead.models.reward_model import RewardModel
 from fairlead.pipeline.reward_accuracy import FEWEST, Accuracy
 from fairlead.records import StepLabels

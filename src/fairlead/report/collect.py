@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fairlead.core.errors import DataError
 from fairlead.core.files import read_lines
+from fairlead.core.results import StageResult, read_result
 from fairlead.lineage.manifest import Manifest, read
-from fairlead.lineage.result import StageResult, read_result
 from fairlead.lineage.run import RunRecord, StageRecord, read_run
 
 

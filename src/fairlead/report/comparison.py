@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate
 from fairlead.core.files import read_lines, write_json, write_text
+from fairlead.core.results import Figure, Series
 from fairlead.lineage import read, read_result
-from fairlead.lineage.result import Figure, Series
 from fairlead.report.drawing import draw_figure
 from fairlead.report.page import environment
 from fairlead.stats.means import mean_estimate

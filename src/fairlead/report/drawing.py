@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from fairlead.lineage.result import Figure, Number, Series
+from fairlead.core.results import Figure, Number, Series
 from fairlead.report.collect import Curve
 
 COLOURS = 6

@@ -18,10 +18,10 @@ from fairlead.constitution.feedback import (
 from fairlead.constitution.principles import Constitution
 from fairlead.constitution.reading import PACKAGED, load_constitution
 from fairlead.core.errors import DataError
+from fairlead.core.results import StageResult, Table
 from fairlead.data.convert import prompts
 from fairlead.generation.sampling import Sampling
 from fairlead.judges.pairwise import PairwiseJudge, PairwiseSettings
-from fairlead.lineage.result import StageResult, Table
 from fairlead.models.loading import load_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.drawing import few_of, with_earlier

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from fairlead.core.results import StageResult
 from fairlead.data.chat import ChatFormat
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import save_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.stage import Context, Stage

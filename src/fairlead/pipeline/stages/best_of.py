@@ -9,8 +9,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from fairlead.core.errors import DataError
 from fairlead.core.files import write_json
+from fairlead.core.results import StageResult
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import load_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.choosing import (

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from fairlead.core.files import read_json, write_json
+from fairlead.core.results import StageResult
 from fairlead.data.convert import prompts
 from fairlead.feedback.selection import LEAST_RANDOM, Strategy
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult
 from fairlead.pipeline.drawing import few_of, with_earlier
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.records.files import read_records, write_records

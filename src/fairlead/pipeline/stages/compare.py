@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import StageResult
 from fairlead.data.batches import preference_batch
 from fairlead.data.chat import ChatFormat, Item
 from fairlead.data.convert import preferences
 from fairlead.data.verdicts import VerdictFormat, verdict_items
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives.pairwise_generative import PairwiseGenerative

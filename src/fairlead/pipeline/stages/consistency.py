@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Figure, StageResult, Table
 from fairlead.core.seeds import Seed
 from fairlead.data.convert import demonstrations
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import Figure, StageResult, Table
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.measuring import Asked, answers, named, series

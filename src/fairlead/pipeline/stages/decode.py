@@ -5,11 +5,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from fairlead.core.results import StageResult
 from fairlead.data.convert import prompts
 from fairlead.decoding import AnyDecoder
 from fairlead.decoding.judging import ValueReward
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import load_policy, load_reward_model
 from fairlead.models.policy import Policy
 from fairlead.pipeline.decoding import Bench, Curve, Outcome, figures, measures, samples, table

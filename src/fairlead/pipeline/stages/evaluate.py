@@ -11,13 +11,13 @@ import torch
 from pydantic import Field, PositiveInt
 
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Figure, Sample, Scores, Series, StageResult, Table
+from fairlead.core.results import Reply as ShownReply
 from fairlead.data.batches import microbatches, pack
 from fairlead.data.chat import Item
 from fairlead.data.convert import prompts
 from fairlead.functional.reductions import segment_sum
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import Figure, Sample, Scores, Series, StageResult, Table
-from fairlead.lineage.result import Reply as ShownReply
 from fairlead.models.loading import load_policy, load_reward_model
 from fairlead.models.policy import Policy
 from fairlead.objectives import Need

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fairlead.core.errors import ConfigError
+from fairlead.core.results import StageResult, Table
 from fairlead.feedback.exports.settings import ExportSettings
-from fairlead.lineage.result import StageResult, Table
 from fairlead.pipeline.stage import Context, Stage
 
 if TYPE_CHECKING:

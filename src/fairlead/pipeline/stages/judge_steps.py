@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import load_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.measuring import answers, asked_of, score, with_room

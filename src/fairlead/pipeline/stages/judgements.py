@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
-from fairlead.lineage.result import StageResult
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.records import Comparison, Prompt, Ranking
 from fairlead.records.files import write_records

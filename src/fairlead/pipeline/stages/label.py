@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from fairlead.core.estimates import NamedEstimate
+from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.convert import prompts
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import load_policy
 from fairlead.pipeline.drawing import few_of, with_earlier
 from fairlead.pipeline.sampling import sample_texts

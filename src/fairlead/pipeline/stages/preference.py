@@ -8,11 +8,11 @@ import torch
 from pydantic import Field, PositiveFloat, model_validator
 
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import StageResult
 from fairlead.data.batches import mismatches, unpaired_batch
 from fairlead.data.chat import ChatFormat, EncodingReport, Item, encode
 from fairlead.data.convert import preferences, step_comparisons, thumbs
 from fairlead.data.judgements import Judged, judged, judged_batch
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
 from fairlead.models.reference import reference_logps, sequence_logps

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, PositiveInt
 
 from fairlead.core.estimates import NamedEstimate
+from fairlead.core.results import StageResult, Table
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import microbatches
 from fairlead.data.convert import prompts
@@ -15,7 +16,6 @@ from fairlead.decoding.judging import judged
 from fairlead.decoding.speaking import Speaker
 from fairlead.decoding.value import PrefixValue, ValuedItem, at_every_token, value_batch
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult, Table
 from fairlead.models.loading import load_policy, new_reward_model, save_reward_model
 from fairlead.models.policy import Policy
 from fairlead.models.processes import is_first

@@ -4,10 +4,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from fairlead.core.results import StageResult, Table
 from fairlead.data.checks import Finding, clean, leaks, shared_prompts
 from fairlead.data.readers import ReadResult, read
 from fairlead.data.splits import split
-from fairlead.lineage.result import StageResult, Table
 from fairlead.pipeline.stage import Context, Stage, require_path
 from fairlead.records.files import write_records
 

@@ -9,10 +9,10 @@ from pydantic import Field, PositiveInt, field_validator
 
 from fairlead.core.errors import ConfigError
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Figure, Reply, Sample, Series, StageResult, Table
 from fairlead.data.convert import prompts
 from fairlead.generation.sampling import Sampling
 from fairlead.judges.refusals import refuses
-from fairlead.lineage.result import Figure, Reply, Sample, Series, StageResult, Table
 from fairlead.models.loading import load_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.drawing import few_of

@@ -11,10 +11,10 @@ from fairlead.constitution.principles import Constitution
 from fairlead.constitution.reading import PACKAGED, load_constitution
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import NamedEstimate
+from fairlead.core.results import Figure, Reply, Sample, StageResult, Table
 from fairlead.data.convert import demonstrations, prompts
 from fairlead.generation.sampling import Sampling
 from fairlead.judges.refusals import refuses
-from fairlead.lineage.result import Figure, Reply, Sample, StageResult, Table
 from fairlead.models.loading import load_policy
 from fairlead.pipeline.drawing import few_of
 from fairlead.pipeline.measuring import named, series

@@ -10,10 +10,10 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from fairlead.core.errors import ConfigError
 from fairlead.core.estimates import NamedEstimate
+from fairlead.core.results import StageResult
 from fairlead.data.chat import Item, encode
 from fairlead.data.judgements import judged
 from fairlead.data.steps import Neutral
-from fairlead.lineage.result import StageResult
 from fairlead.models.heads import AnyHead
 from fairlead.models.loading import Lora, new_reward_model, save_reward_model
 from fairlead.models.processes import is_first

@@ -6,11 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
+from fairlead.core.results import StageResult, Table
 from fairlead.data.chat import ChatFormat, Ids, Item, encode, encode_prompts
 from fairlead.data.convert import demonstrations, tasks
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.mixture import MixtureEngine
-from fairlead.lineage.result import StageResult, Table
 from fairlead.models.heads import Scalar
 from fairlead.models.loading import Lora, hidden_size, load_policy, load_reward_model
 from fairlead.models.policy import Policy

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator
 
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate
+from fairlead.core.results import StageResult, Table
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat, encode_prompts
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import StageResult, Table
 from fairlead.models.loading import load_policy
 from fairlead.objectives.grpo import GRPO
 from fairlead.pipeline.measuring import (

@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 import torch
 
 from fairlead.core.estimates import NamedEstimate
+from fairlead.core.results import StageResult
 from fairlead.data.batches import microbatches, pack, sequence_batch
 from fairlead.data.chat import ChatFormat, Item, encode
 from fairlead.data.convert import demonstrations
-from fairlead.lineage.result import StageResult
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives import Need

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.results import Figure, StageResult, Table
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat
 from fairlead.generation.local import LocalEngine
 from fairlead.generation.sampling import Sampling
-from fairlead.lineage.result import Figure, StageResult, Table
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives.self_trained_verification import SelfTrainedVerification

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from fairlead.lineage.result import Number
+from fairlead.core.results import Number
 from fairlead.report.collect import read_view
 from fairlead.report.diagnose.checks import Area, Check
 from fairlead.report.diagnose.evidence import Evidence, Measured, Part, RunEvidence, collect
