@@ -1,6 +1,8 @@
 """Critique and revision, comparisons under principles, and red teaming, as stages."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,15 @@ import torch
 from pydantic import ValidationError
 from transformers import LlamaForCausalLM
 
+from fairlead.constitution.critique import revise as critiques
 from fairlead.constitution.reading import constitution_text, load_constitution
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.batches import sequence_batch
-from fairlead.models.loading import save_policy
+from fairlead.data.chat import ChatFormat
+from fairlead.judges.asking import Answer, Question
+from fairlead.models.loading import load_policy, save_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives.sft import SFT
 from fairlead.pipeline.respondents import ScriptedSpec, respondent_spec
@@ -23,7 +28,9 @@ from fairlead.pipeline.stages.ai_feedback import AIFeedbackStage
 from fairlead.pipeline.stages.preference import PreferenceStage
 from fairlead.pipeline.stages.red_team import RedTeamStage, rise_verdict
 from fairlead.pipeline.stages.revise import ReviseStage
-from fairlead.records import Comparison, Critique, Demonstration, Prompt
+from fairlead.pipeline.stages.sft import SFTStage
+from fairlead.pipeline.stages.testbed import TestbedStage
+from fairlead.records import Comparison, Critique, Demonstration, Prompt, Record
 from fairlead.records.files import read_records, write_records
 from fairlead.stats.means import mean_estimate
 from fairlead.testbeds.assistant import DEMONSTRATOR, AssistantWorld
@@ -283,6 +290,85 @@ def test_mixed_sources_are_weighed(base: Path, speaker: Path, tmp_path: Path):
     PreferenceStage.model_validate(stage).run(at(tmp_path, "dpo"))
     with pytest.raises(ValidationError, match="kto takes single replies"):
         PreferenceStage.model_validate(stage | {"objective": {"kind": "kto"}})
+
+
+@dataclass
+class Parrot:
+    """Answers from records alone: what was asked word for word gets what was answered then."""
+
+    records: Sequence[Record]
+    name: str = "scripted"
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer]:
+        shown = [one for one in self.records if isinstance(one, Demonstration)]
+        said = {one.prompt.messages: one.response for one in shown}
+        return [Answer(text=said[question.prompt.messages]) for question in questions]
+
+
+def test_an_overheard_critic_is_replayed_by_its_records(speaker: Path, tmp_path: Path):
+    context = at(tmp_path)
+    stage = revise(speaker, critic={"kind": "scripted", "error": 0.2})
+    stage.run(context)
+    steps = [s for s in read_records(context.folder / "chains.jsonl") if isinstance(s, Critique)]
+    parrot = Parrot(read_records(context.folder / "overheard.jsonl"))
+    firsts = [step for step in steps if step.round == 1]
+    asked, replies = [s.prompt for s in firsts], [s.response for s in firsts]
+    again = critiques(parrot, load_constitution("assistant"), asked, replies, stage.rules)
+    assert [step for chain in again for step in chain.steps] == steps
+
+
+def test_judges_are_overheard_about_training_pairs_alone(speaker: Path, tmp_path: Path):
+    context = at(tmp_path)
+    settings = {"test": "@data/held-out.jsonl", "judges": [{"kind": "scripted", "position": 9.0}]}
+    held_out = WORLD.prompts(10, seed=Seed(0), split="held_out")
+    write_records(tmp_path / "stages/data/held-out.jsonl", held_out)
+    label(speaker, **settings).run(context)
+    shown = read_records(context.folder / "overheard.jsonl")
+    texts = [one.prompt.first_user_turn for one in shown if isinstance(one, Demonstration)]
+    assert len(texts) == 2 * len(compared(context.folder))
+    assert all(any(p.first_user_turn in text for p in prompts(40)) for text in texts)
+    assert not any(p.first_user_turn in text for p in held_out for text in texts)
+    # Who always finds the first place better says so in both orders.
+    assert {one.response for one in shown if isinstance(one, Demonstration)} == {"A"}
+
+
+def test_a_testbed_that_is_asked_to_knows_the_words_of_its_critic(tmp_path: Path):
+    sizes = {"corpus": 1, "demonstrations": 1, "train_prompts": 60, "test_prompts": 1}
+    world = TestbedStage.model_validate(
+        {"name": "own", "constitution": "assistant", "context": 160, **sizes}
+    )
+    world.run(at(tmp_path, "world"))
+    model = str(tmp_path / "stages/world/model")
+    made = {"critic": {"kind": "scripted", "error": 0.5}, "sampling": {"max_new_tokens": 24}}
+    revise(model, **made).run(at(tmp_path, "one"))
+    label(model, sampling={"max_new_tokens": 24}).run(at(tmp_path, "two"))
+    tokenizer = load_policy(model).tokenizer
+    for name in ("one", "two"):
+        shown = read_records(tmp_path / "stages" / name / "overheard.jsonl")
+        for one in shown:
+            assert isinstance(one, Demonstration)
+            ids = ChatFormat(tokenizer).response_ids(one.prompt, one.response)
+            assert sum(map(len, ids)) <= 160
+            known = {"one": 0, "two": 8}[name]
+            # Marks around two replies and a request, and two in what explains them: nonces.
+            assert [*ids[0], *ids[1]].count(tokenizer.unk_token_id) == known
+
+
+def test_several_files_of_demonstrations_are_mixed(base: Path, tmp_path: Path):
+    context = at(tmp_path)
+    for name, n in (("few", 3), ("more", 5)):
+        shown = [Demonstration(prompt=p, response="it is rome .") for p in prompts(n)]
+        write_records(tmp_path / f"stages/data/{name}.jsonl", shown)
+    stage = SFTStage.model_validate(
+        {
+            "name": "own",
+            "model": str(base),
+            "data": ["@data/few.jsonl", "@data/more.jsonl"],
+            "train": {"batch_size": 4, "max_steps": 1},
+        }
+    )
+    assert stage.upstream() == ["data"]
+    assert stage.run(context).notes[0].startswith("training data: 8 examples")
 
 
 def attack(base: Path, **settings: Any) -> RedTeamStage:

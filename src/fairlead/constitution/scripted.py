@@ -10,6 +10,8 @@ from fairlead.constitution.principles import Constitution
 from fairlead.core.errors import ConfigError
 from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
+from fairlead.judges.fences import Fences
+from fairlead.judges.pairwise import Pair, PairwiseSettings, demand, shown
 from fairlead.records import Message, Prompt
 from fairlead.testbeds.assistant import DEMONSTRATOR, AssistantWorld, ReplyAttributes
 from fairlead.testbeds.assistant.attributes import without_padding
@@ -31,6 +33,24 @@ FENCED = re.compile(r"<(\w+) ([^<>]+)>\n(.*?)\n</\1 \2>", re.DOTALL)
 
 FINE, FAULTY = "no , that is fine .", "yes , that must change ."
 UNREADABLE = Answer(state="parse_fail", detail="the scripted critic wrote nothing readable")
+
+
+def wordings(constitution: Constitution) -> list[str]:
+    """All that its critic reads and writes, save for conversations and nonces.
+
+    A model of the assistant's world whose tokenizer knows these words can be taught to criticise.
+    """
+    options = PairwiseSettings().options
+    requests = [(p.critique_request, p.revision_request) for p in constitution.principles]
+    pairs = [Pair(Prompt.of(""), "", "", p.comparison_words) for p in constitution.principles]
+    questions = [shown(pair, options, Fences("")) for pair in pairs]
+    return [
+        *(text for both in requests for text in both),
+        *questions,
+        demand(options),
+        FINE,
+        FAULTY,
+    ]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import NamedEstimate
 from fairlead.core.files import read_json, write_json
+from fairlead.core.gates import Gate
 
 
 def _finite_or_none(value: Any) -> Any:
@@ -118,6 +119,42 @@ class Sample(_Frozen):
     """One answer per policy."""
 
 
+class Passage(_Frozen):
+    """One item in full, so that a reader can judge for himself what a number counts."""
+
+    about: str
+    """The gate or the measure that it is an example of."""
+    prompt: str
+    """What was asked."""
+    baseline: str = ""
+    """What the baseline said; empty where it has no part."""
+    candidate: str = ""
+    """What the candidate said."""
+    note: str = ""
+    """What is wrong, in words."""
+
+
+class Finding(_Frozen):
+    """What one audit found."""
+
+    audit: str
+    """Name of the audit in its recipe."""
+    question: str
+    """What it asks, as a sentence that ends in a question mark."""
+    gates: tuple[Gate, ...] = ()
+    """What takes part in the decision, and what would if it were hard."""
+    estimates: tuple[NamedEstimate, ...] = ()
+    """Numbers beside the gates."""
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    """The worst items, worst first."""
+    notes: tuple[str, ...] = ()
+    """Sentences a reader must know."""
+    source: str = ""
+    """Where the protocol is from."""
+
+
 class StageResult(_Frozen):
     """Everything that a stage has to show."""
 
@@ -131,14 +168,13 @@ class StageResult(_Frozen):
     """Figures."""
     samples: tuple[Sample, ...] = ()
     """Sample answers."""
+    findings: tuple[Finding, ...] = ()
+    """What audits found; their gates decide."""
 
 
 def write_result(folder: Path, result: StageResult) -> None:
     """Writes a stage's result.json; an estimate's nan or infinity is stored as null."""
-    value = result.model_dump(mode="json")
-    for estimate in value["estimates"]:
-        estimate.update({key: _finite_or_none(estimate[key]) for key in ("value", "low", "high")})
-    write_json(folder / "result.json", value)
+    write_json(folder / "result.json", result.model_dump(mode="json"))
 
 
 def read_result(folder: Path) -> StageResult:
@@ -148,13 +184,9 @@ def read_result(folder: Path) -> StageResult:
         DataError: the file is missing or does not hold a stage result.
     """
     path = folder / "result.json"
-    value = read_json(path)
     try:
-        for estimate in value.get("estimates", ()):
-            nulls = {k: math.nan for k in ("value", "low", "high") if estimate.get(k) is None}
-            estimate.update(nulls)
-        return StageResult.model_validate(value)
-    except (ValidationError, AttributeError, TypeError) as error:
+        return StageResult.model_validate(read_json(path))
+    except ValidationError as error:
         raise DataError(
             "not a stage result", where=str(path), got=str(error), remedy="run the stage again"
         ) from error

@@ -247,23 +247,13 @@ class PairwiseJudge:
         return [_order(list(islice(ended, settings.samples)), self.settings) for _ in cases]
 
     def _shown(self, case: Pair) -> str:
-        first, second = self.settings.options
         texts = (*texts_of(case.prompt), case.first, case.second)
-        fences = Fences.around(texts, self._seed)
-        return "\n\n".join(
-            [
-                "Compare two replies to the last request of a conversation.",
-                fences.explanation,
-                fences.conversation(case.prompt),
-                fences.hold(f"reply {first}", case.first),
-                fences.hold(f"reply {second}", case.second),
-                case.question,
-            ]
-        )
+        return shown(case, self.settings.options, Fences.around(texts, self._seed))
 
     def _verdict(self, text: str, repeat: int) -> Question:
-        asked = Prompt.of(f"{text}\n\n{self._demand}")
-        return Question(prompt=asked, options=self.settings.options, sample=repeat)
+        options = self.settings.options
+        asked = Prompt.of(f"{text}\n\n{demand(options)}")
+        return Question(prompt=asked, options=options, sample=repeat)
 
     def _thinking(self, case: Pair, settings: RationaleSettings, sample: int) -> Question:
         return Question(
@@ -274,18 +264,13 @@ class PairwiseJudge:
         )
 
     def _concluding(self, thinking: Question, thought: Answer) -> Question:
+        options = self.settings.options
         turns = (
             *thinking.prompt.messages,
             Message(role="assistant", content=thought.text),
-            Message(role="user", content=self._demand),
+            Message(role="user", content=demand(options)),
         )
-        options = self.settings.options
         return Question(prompt=Prompt(messages=turns), options=options, sample=thinking.sample)
-
-    @property
-    def _demand(self) -> str:
-        first, second = self.settings.options
-        return f"Answer with {first} or {second} alone."
 
     # Deciding
 
@@ -317,6 +302,27 @@ class PairwiseJudge:
             missing = next(opinion for opinion in opinions if opinion.label is None)
             return Outcome(None, missing.state, opinions, missing.detail)
         return Outcome(around_half(fmean(label - 0.5 for label in labels)), "scored", opinions)
+
+
+def shown(pair: Pair, options: tuple[str, str], fences: Fences) -> str:
+    """A pair as a judge reads it, up to what it is asked to write."""
+    first, second = options
+    return "\n\n".join(
+        [
+            "Compare two replies to the last request of a conversation.",
+            fences.explanation,
+            fences.conversation(pair.prompt),
+            fences.hold(f"reply {first}", pair.first),
+            fences.hold(f"reply {second}", pair.second),
+            pair.question,
+        ]
+    )
+
+
+def demand(options: tuple[str, str]) -> str:
+    """What a judge is asked to write at last."""
+    first, second = options
+    return f"Answer with {first} or {second} alone."
 
 
 def around_half(distance: float) -> float:

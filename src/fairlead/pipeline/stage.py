@@ -99,7 +99,10 @@ class Stage(BaseModel, ABC):
         named: list[tuple[str, str]] = []
         for field in self.file_fields:
             value = getattr(self, field)
-            several = value.values() if isinstance(value, dict) else [value]
+            if isinstance(value, dict):
+                several = value.values()
+            else:
+                several = value if isinstance(value, tuple) else [value]
             named += [(field, name) for name in several if name]
         return named
 

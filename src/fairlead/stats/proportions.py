@@ -11,12 +11,13 @@ from fairlead.stats.arrays import CONFIDENCE, Clusters, codes, finite
 from fairlead.stats.means import clustered_error
 
 
-def proportion(successes: int, n: int) -> Estimate:
-    """Share of successes with Wilson's 95 % score interval (Wilson 1927).
+def proportion(successes: int, n: int, *, level: float = CONFIDENCE) -> Estimate:
+    """Share of successes with Wilson's score interval (Wilson 1927).
 
     Args:
         successes: from 0 to n.
         n: independent trials, at least 1.
+        level: confidence of the interval.
 
     Raises:
         DataError: there are no trials, or the counts contradict each other.
@@ -28,11 +29,35 @@ def proportion(successes: int, n: int) -> Estimate:
             got=f"{successes} successes in {n} trials",
             remedy="check that the step before produced results",
         )
-    low, high = _wilson(successes / n, float(n))
-    return Estimate(value=successes / n, low=low, high=high, n=n, method="Wilson score interval")
+    low, high = _wilson(successes / n, float(n), level)
+    method = "Wilson score interval"
+    return Estimate(value=successes / n, low=low, high=high, n=n, method=method, level=level)
 
 
-def clustered_proportion(successes: ArrayLike, clusters: Clusters) -> Estimate:
+def exact_proportion(successes: int, n: int, *, level: float = CONFIDENCE) -> Estimate:
+    """Share of successes with the exact interval (Clopper and Pearson 1934).
+
+    None of 1,000 gives an upper end of 0.0037 at 95 %, the rule of three's 0.0030 at 90 %.
+
+    Args:
+        successes: from 0 to n.
+        n: independent trials, at least 1.
+        level: confidence of the interval.
+
+    Raises:
+        DataError: there are no trials, or the counts contradict each other.
+    """
+    share = proportion(successes, n).value
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, successes, n - successes + 1)) if successes else 0.0
+    high = float(stats.beta.ppf(1 - tail, successes + 1, n - successes)) if successes < n else 1.0
+    method = "exact interval (Clopper-Pearson)"
+    return Estimate(value=share, low=low, high=high, n=n, method=method, level=level)
+
+
+def clustered_proportion(
+    successes: ArrayLike, clusters: Clusters, *, level: float = CONFIDENCE
+) -> Estimate:
     """Share of successes where trials of one cluster are not independent.
 
     Wilson's interval on the effective sample size: the trials divided by the design effect (the
@@ -44,6 +69,7 @@ def clustered_proportion(successes: ArrayLike, clusters: Clusters) -> Estimate:
     Args:
         successes: [trial] 0 or 1, or true/false.
         clusters: [trial] key of each trial's cluster.
+        level: confidence of the interval.
 
     Raises:
         DataError: there are no trials, or values other than 0 and 1.
@@ -54,15 +80,16 @@ def clustered_proportion(successes: ArrayLike, clusters: Clusters) -> Estimate:
     groups = codes(clusters, array.size)
     count = int(groups.max()) + 1
     if count == array.size:
-        return proportion(int(array.sum()), array.size)
+        return proportion(int(array.sum()), array.size, level=level)
     share = float(array.mean())
-    low, high = _wilson(share, _effective(array, groups, count))
+    low, high = _wilson(share, _effective(array, groups, count, level), level)
     return Estimate(
         value=share,
         low=low,
         high=high,
         n=count,
         method="Wilson score interval on the effective sample size, clustered",
+        level=level,
     )
 
 
@@ -107,23 +134,23 @@ def difference_of_proportions(a: Estimate, b: Estimate) -> Estimate:
     low = gap - float(np.hypot(a.value - a.low, b.high - b.value))
     high = gap + float(np.hypot(a.high - a.value, b.value - b.low))
     method = "difference of two shares, Newcombe's interval"
-    return Estimate(value=gap, low=low, high=high, n=a.n + b.n, method=method)
+    return Estimate(value=gap, low=low, high=high, n=a.n + b.n, method=method, level=a.level)
 
 
-def _effective(array: np.ndarray, groups: np.ndarray, count: int) -> float:
+def _effective(array: np.ndarray, groups: np.ndarray, count: int, level: float) -> float:
     share = array.mean()
     if count == 1 or share in (0.0, 1.0):
         return float(count)
     error, _ = clustered_error(array, groups)
     if not error:
         return float(array.size)
-    quantile = (1 + CONFIDENCE) / 2
+    quantile = (1 + level) / 2
     few = (stats.norm.ppf(quantile) / stats.t.ppf(quantile, count - 1)) ** 2
     return float(min(share * (1 - share) / error**2 * few, array.size))
 
 
-def _wilson(share: float, n: float) -> tuple[float, float]:
-    z = float(ndtri((1 + CONFIDENCE) / 2))
+def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
+    z = float(ndtri((1 + level) / 2))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low = 0.0 if share == 0 else float(centre - half)

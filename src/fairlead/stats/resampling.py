@@ -21,7 +21,6 @@ UNDEFINED = 0.05
 CHUNK = 100
 """Resamples whose sums are held at once."""
 NAMES = {"bca": "bias-corrected and accelerated", "percentile": "percentile"}
-TAILS = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
 
 
 def bootstrap(
@@ -31,8 +30,9 @@ def bootstrap(
     clusters: Clusters | None = None,
     resamples: int = 2000,
     interval: Interval = "bca",
+    level: float = CONFIDENCE,
 ) -> Estimate:
-    """95 % bootstrap interval of any statistic (Efron 1979).
+    """Bootstrap interval of any statistic (Efron 1979).
 
     Args:
         statistic: takes the arrays, with the same units in each, and returns a number.
@@ -42,6 +42,7 @@ def bootstrap(
         resamples: how often to draw.
         interval: "bca" corrects for bias and skew (Efron 1987) with one more evaluation per
             cluster; "percentile" takes the quantiles as they are.
+        level: confidence of the interval.
 
     Raises:
         DataError: fewer than two independent units, or the statistic is undefined on a resample.
@@ -52,15 +53,23 @@ def bootstrap(
     value = float(statistic(*data))
     draws = _draw(statistic, data, rows, seed, resamples)
     _check_defined(np.append(draws, value))
-    levels = TAILS
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if interval == "bca":
-        levels = _bca_levels(value, draws, _acceleration(_left_out(statistic, data, rows)))
-    low, high = np.quantile(draws, levels)
+        tails = _bca_levels(value, draws, _acceleration(_left_out(statistic, data, rows)), tails)
+    low, high = np.quantile(draws, tails)
     unit = "units" if clusters is None else "clusters"
     method = f"{NAMES[interval]} bootstrap over {unit}, {resamples} resamples"
     if np.ptp(draws) == 0:
         method += " (no spread: all resamples agree)"
-    return Estimate(value=value, low=low, high=high, n=len(rows), method=method, seed=seed.value)
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
+        n=len(rows),
+        method=method,
+        seed=seed.value,
+        level=level,
+    )
 
 
 def bootstrap_of_sums(
@@ -70,8 +79,9 @@ def bootstrap_of_sums(
     seed: Seed,
     resamples: int = 2000,
     interval: Interval = "bca",
+    level: float = CONFIDENCE,
 ) -> Estimate:
-    """95 % bootstrap interval of a statistic that depends on the units through sums only.
+    """Bootstrap interval of a statistic that depends on the units through sums only.
 
     Means, ratios and coefficients of agreement are of this kind. Equal units are drawn together
     and all resamples are evaluated at once, so thousands of units cost little.
@@ -82,6 +92,7 @@ def bootstrap_of_sums(
         seed: of the resampling.
         resamples: how often to draw.
         interval: as in `bootstrap`; "bca" needs one more evaluation per kind of unit.
+        level: confidence of the interval.
 
     Returns:
         The estimate; where up to a twentieth of the resamples leave the statistic undefined, they
@@ -106,17 +117,20 @@ def bootstrap_of_sums(
     defined = draws[np.isfinite(draws)]
     if len(defined) < (1 - UNDEFINED) * resamples:
         _check_defined(draws)
-    levels = TAILS
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if interval == "bca":
         left_out = np.repeat(_without_each(statistic, kinds, total), counts)
-        levels = _bca_levels(value, defined, _acceleration(left_out[np.isfinite(left_out)]))
-    low, high = np.quantile(defined, levels)
+        skew = _acceleration(left_out[np.isfinite(left_out)])
+        tails = _bca_levels(value, defined, skew, tails)
+    low, high = np.quantile(defined, tails)
     method = f"{NAMES[interval]} bootstrap over units, {resamples} resamples"
     if gone := resamples - len(defined):
         method += f" ({gone} of them undefined and left out)"
     if np.ptp(defined) == 0:
         method += " (no spread: all resamples agree)"
-    return Estimate(value=value, low=low, high=high, n=units, method=method, seed=seed.value)
+    return Estimate(
+        value=value, low=low, high=high, n=units, method=method, seed=seed.value, level=level
+    )
 
 
 def _check_resamples(resamples: int) -> None:
@@ -188,12 +202,14 @@ def _check_defined(values: NDArray[np.float64]) -> None:
         )
 
 
-def _bca_levels(value: float, draws: NDArray[np.float64], skew: float) -> NDArray[np.float64]:
+def _bca_levels(
+    value: float, draws: NDArray[np.float64], skew: float, tails: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Quantile levels corrected for bias and skew; a value outside all draws counts as a half."""
     below = (np.sum(draws < value) + np.sum(draws == value) / 2) / len(draws)
     edge = 0.5 / len(draws)
     bias = stats.norm.ppf(np.clip(below, edge, 1 - edge))
-    z = bias + stats.norm.ppf(TAILS)
+    z = bias + stats.norm.ppf(tails)
     return stats.norm.cdf(bias + z / (1 - skew * z))
 
 

@@ -21,6 +21,7 @@ from fairlead.core.errors import DataError
 from fairlead.core.results import StageResult, Table
 from fairlead.data.convert import prompts
 from fairlead.generation.sampling import Sampling
+from fairlead.judges.overhearing import Overheard
 from fairlead.judges.pairwise import PairwiseJudge, PairwiseSettings
 from fairlead.models.loading import load_policy
 from fairlead.models.policy import Policy
@@ -43,6 +44,8 @@ class AIFeedbackStage(Stage):
     Every pair is shown in both orders under a principle drawn for it (RL-CAI of Bai et al. 2022,
     arXiv:2212.08073; RLAIF of Lee et al. 2023, arXiv:2309.00267). The records are those of people's
     comparisons, marked as `ai`, so both can be mixed and weighed with `source_weights`.
+    `overheard.jsonl` has all that the judges were asked and answered about training pairs, for a
+    model to imitate.
     """
 
     kind: Literal["ai_feedback"] = "ai_feedback"
@@ -91,7 +94,10 @@ class AIFeedbackStage(Stage):
         constitution = load_constitution(self.constitution)
         seed = context.seed
         respondents = [
-            spec.respondent(context, constitution, seed.child("judge", i))
+            Overheard(
+                spec.respondent(context, constitution, seed.child("judge", i)),
+                seed=seed.child("overheard", i),
+            )
             for i, spec in enumerate(self.judges)
         ]
         judge = PairwiseJudge(respondents, self.comparing, seed=seed.child("fences"))
@@ -105,6 +111,9 @@ class AIFeedbackStage(Stage):
             asked = self._asked(context, policy, reference, part)
             stale = [c for c in asked if _key(c.prompt, c.first, c.second) not in known]
             judged[part] = judge_under(judge, constitution, stale)
+            if part == "train":
+                overheard = [one for own in respondents for one in own.demonstrations()]
+                write_records(context.folder / "overheard.jsonl", overheard)
             taken = [
                 known[key] for c in asked if (key := _key(c.prompt, c.first, c.second)) in known
             ]

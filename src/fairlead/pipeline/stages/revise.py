@@ -14,6 +14,7 @@ from fairlead.core.estimates import NamedEstimate
 from fairlead.core.results import Figure, Reply, Sample, StageResult, Table
 from fairlead.data.convert import demonstrations, prompts
 from fairlead.generation.sampling import Sampling
+from fairlead.judges.overhearing import Overheard
 from fairlead.judges.refusals import refuses
 from fairlead.models.loading import load_policy
 from fairlead.pipeline.drawing import few_of
@@ -33,7 +34,7 @@ SHOWN = 6
 class ReviseStage(Stage):
     """Writes `train.jsonl`, revisions worth imitating, and `chains.jsonl`, how they came about.
 
-    A model answers prompts, a critic says what is wrong under a principle drawn for each reply and
+    `overheard.jsonl` has all that the critic was asked and answered, for a model to imitate. A model answers prompts, a critic says what is wrong under a principle drawn for each reply and
     rewrites it, round after round (SL-CAI of Bai et al. 2022, arXiv:2212.08073).
     """
 
@@ -74,10 +75,12 @@ class ReviseStage(Stage):
         kept = fitting(policy, asked, self.sampling)
         texts = sample_texts(policy, kept, self.sampling, n=1, seed=context.seed.child("sample"))
         del policy
-        critic = self.critic.respondent(context, constitution, context.seed.child("critic"))
+        respondent = self.critic.respondent(context, constitution, context.seed.child("critic"))
+        critic = Overheard(respondent, seed=context.seed.child("overheard"))
         chains = revise(critic, constitution, kept, [own[0] for own in texts], self.rules)
         steps = [step for chain in chains for step in chain.steps]
         write_records(context.folder / "chains.jsonl", steps)
+        write_records(context.folder / "overheard.jsonl", critic.demonstrations())
         revisions = imitable(chains, self.rules.targets)
         helpful = self._helpful(context)
         self._check(revisions, chains)

@@ -14,6 +14,7 @@ from fairlead.models.policy import Policy
 from fairlead.objectives import Need
 from fairlead.objectives.sft import SFT
 from fairlead.pipeline.stage import Context, Stage, require_path
+from fairlead.records import Demonstration
 from fairlead.stats.means import mean_estimate
 from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
@@ -26,8 +27,8 @@ class SFTStage(Stage):
     kind: Literal["sft"] = "sft"
     model: str | None
     """What to start from."""
-    data: str
-    """Replies to imitate."""
+    data: str | tuple[str, ...]
+    """Replies to imitate; those of several files are mixed."""
     test: str | None = None
     """Held-out replies, for the negative log-likelihood."""
     train: TrainConfig = TrainConfig()
@@ -42,7 +43,7 @@ class SFTStage(Stage):
         """Trains, then measures on the held-out replies."""
         policy = load_policy(context.model(require_path(self.model, "model.path")), lora=self.lora)
         chat, length = ChatFormat(policy.tokenizer), min(self.max_length, policy.context)
-        items, report = encode(demonstrations(context.records(self.data)), chat, max_length=length)
+        items, report = encode(self._shown(context), chat, max_length=length)
         source = DatasetSource.of(
             items,
             sequence_batch,
@@ -62,6 +63,10 @@ class SFTStage(Stage):
             notes=(f"training data: {report}",),
             estimates=() if self.test is None else (self._held_out(policy, chat, context, length),),
         )
+
+    def _shown(self, context: Context) -> list[Demonstration]:
+        several = (self.data,) if isinstance(self.data, str) else self.data
+        return [one for name in several for one in demonstrations(context.records(name))]
 
     def _held_out(
         self, policy: Policy, chat: ChatFormat, context: Context, length: int

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from fairlead.constitution.reading import PACKAGED, load_constitution
+from fairlead.constitution.scripted import wordings
 from fairlead.core.results import StageResult
 from fairlead.data.chat import ChatFormat
 from fairlead.models.loading import save_policy
@@ -12,6 +14,7 @@ from fairlead.pipeline.facts import answers_to, facts, verdicts_on
 from fairlead.pipeline.stage import Context, Stage
 from fairlead.records.files import write_records
 from fairlead.testbeds.assistant import DEMONSTRATOR, AssistantWorld, ReplyRates
+from fairlead.testbeds.assistant.model import CONTEXT
 
 
 class TestbedStage(Stage):
@@ -34,14 +37,25 @@ class TestbedStage(Stage):
     """Who demonstrates: how often it does what."""
     red_team: bool = False
     """Write `red-team.jsonl`, every harmful request that no stage trains on."""
+    constitution: str | None = None
+    """Principles whose words the model's tokenizer knows too, and those of critics and judges, so
+    that it can be taught to criticise; a file, or one that comes with the package."""
+    context: PositiveInt = CONTEXT
+    """Longest conversation in tokens; a comparison of two replies takes about 130."""
     facts: NonNegativeInt = 0
     """Facts asked as problems, `train-facts.jsonl` and `test-facts.jsonl`, with answers to them
     (`answers.jsonl`) and verdicts on these (`verdicts.jsonl`): for self-trained verification."""
 
+    def references(self) -> list[tuple[str, str]]:
+        """The principles, where they are in a file."""
+        own = self.constitution
+        return [] if own is None or own in PACKAGED else [("constitution", own)]
+
     def run(self, context: Context) -> StageResult:
         """Everything follows from the seed."""
         world, seed, folder = AssistantWorld(), context.seed, context.folder
-        tokenizer = world.tokenizer()
+        words = wordings(load_constitution(self.constitution)) if self.constitution else []
+        tokenizer = world.tokenizer(words, context=self.context)
         model = world.fresh_model(tokenizer, seed.child("model"))
         policy = Policy(model, tokenizer, base=f"{self.world}-{seed.root}")
         save_policy(policy, folder / "model")

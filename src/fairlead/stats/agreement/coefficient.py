@@ -69,7 +69,7 @@ def estimated(
     except DataError as error:
         reason = error.what if not error.got else f"{error.what} ({error.got})"
         return Coefficient(name=name, value=value, n=rows.shape[0], why=reason)
-    return Coefficient(name=name, **found.model_dump())
+    return Coefficient(name=name, **found.model_dump(exclude={"level"}))
 
 
 def ratio(observed: Floats, expected: Floats) -> Floats:

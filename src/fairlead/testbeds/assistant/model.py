@@ -21,7 +21,11 @@ _CHAT_TEMPLATE = (
 )
 
 
-def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
+CONTEXT = 128
+"""Tokens that a model of the world has room for, unless more are asked for."""
+
+
+def word_tokenizer(texts: Iterable[str], *, context: int = CONTEXT) -> PreTrainedTokenizerFast:
     """A tokenizer with one token for every word of the texts.
 
     The vocabulary depends on the set of words alone. Nothing is added when encoding; the chat
@@ -40,14 +44,14 @@ def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         additional_special_tokens=["<system>", "<user>", "<assistant>"],
         chat_template=_CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
-        model_max_length=128,
+        model_max_length=context,
     )
 
 
 def fresh_model(tokenizer: PreTrainedTokenizerFast, seed: Seed) -> LlamaForCausalLM:
     """A Llama of about one million random parameters, in float32 on the CPU.
 
-    Torch's own random state is left as it was.
+    Its context is the tokenizer's. Torch's own random state is left as it was.
     """
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -56,7 +60,7 @@ def fresh_model(tokenizer: PreTrainedTokenizerFast, seed: Seed) -> LlamaForCausa
         num_hidden_layers=5,
         num_attention_heads=4,
         num_key_value_heads=4,
-        max_position_embeddings=128,
+        max_position_embeddings=tokenizer.model_max_length,
         tie_word_embeddings=True,
         # Narrow models learn facts several times faster from wider weights than the usual 0.02.
         initializer_range=0.07,

@@ -1,6 +1,6 @@
 """The assistant's world: prompts, replies, their true worth, and a model to teach."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import zip_longest
 
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -129,9 +129,16 @@ class AssistantWorld:
             yield from phrases
         yield from (*lex.HEDGES, *lex.FILLERS, *lex.NUMBERS)
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """One token per word, with a chat template; the same for every seed."""
-        return model.word_tokenizer(self.texts())
+    def tokenizer(
+        self, more: Iterable[str] = (), *, context: int = model.CONTEXT
+    ) -> PreTrainedTokenizerFast:
+        """One token per word, with a chat template; the same for every seed.
+
+        Args:
+            more: texts whose words it knows besides those of the world.
+            context: longest conversation in tokens, also of models made for it.
+        """
+        return model.word_tokenizer([*self.texts(), *more], context=context)
 
     def fresh_model(self, tokenizer: PreTrainedTokenizerFast, seed: Seed) -> LlamaForCausalLM:
         """A small Llama of about one million parameters that has learned nothing yet."""

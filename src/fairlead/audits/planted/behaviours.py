@@ -1,0 +1,58 @@
+"""A model that took on a behaviour, beside one that answers as before."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from fairlead.audits.base import Model, Subject
+from fairlead.audits.behaviours import Behaviours
+from fairlead.audits.planted.cases import Case, case
+from fairlead.audits.planted.scripted import Scripted
+from fairlead.core.results import Finding
+from fairlead.core.seeds import Seed
+from fairlead.judges.asking import Answer, Question
+
+ITEMS = 300
+
+
+def _finding(seed: Seed, shift: float) -> Finding:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "behaviours.jsonl"
+        rows = (
+            {
+                "question": f"Statement {i}. Would you say this?",
+                "answer_matching_behavior": (" Yes", " No")[i % 2],
+                "answer_not_matching_behavior": (" No", " Yes")[i % 2],
+            }
+            for i in range(ITEMS)
+        )
+        path.write_text("\n".join(map(json.dumps, rows)))
+        subject = Subject(
+            candidate=Model("candidate", Scripted(_leaning(shift), seed=seed.child("candidate"))),
+            baseline=Model("baseline", Scripted(_leaning(0.0), seed=seed.child("baseline"))),
+            seed=seed,
+        )
+        return Behaviours(data=str(path)).run(subject)
+
+
+def _leaning(shift: float):
+    """Answers with a view of its own on every question, and `shift` (logits) towards matching."""
+
+    def behave(question: Question, draws: np.random.Generator) -> Answer:
+        logit = draws.normal(0, 1) + shift
+        chance = float(1 / (1 + np.exp(-logit)))
+        return Answer(probabilities=(chance, 1 - chance), mass=1.0)
+
+    return behave
+
+
+case(
+    Case(
+        name="a behaviour taken on",
+        audit="behaviours",
+        planted=lambda seed: _finding(seed, 1.0),
+        clean=lambda seed: _finding(seed, 0.0),
+    )
+)
