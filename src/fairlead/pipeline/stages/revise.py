@@ -34,8 +34,9 @@ SHOWN = 6
 class ReviseStage(Stage):
     """Writes `train.jsonl`, revisions worth imitating, and `chains.jsonl`, how they came about.
 
-    `overheard.jsonl` has all that the critic was asked and answered, for a model to imitate. A model answers prompts, a critic says what is wrong under a principle drawn for each reply and
-    rewrites it, round after round (SL-CAI of Bai et al. 2022, arXiv:2212.08073).
+    A model answers prompts, a critic says what is wrong under a principle drawn for each reply and
+    rewrites it, round after round (SL-CAI of Bai et al. 2022, arXiv:2212.08073). `overheard.jsonl`
+    has all that the critic was asked and answered, for a model to imitate.
     """
 
     kind: Literal["revise"] = "revise"
