@@ -3,21 +3,39 @@
 from pathlib import Path
 from typing import Any
 
+from benchmarks.critics import SKILLS
 from benchmarks.pages import BLUE, GREEN, VERMILION, cell, drawing, with_blocks
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "constitutional.md"
 FIGURE = DOCS / "figures" / "constitutional.svg"
 SHOWN = "![Attack success, over-refusal and helpfulness by policy](figures/constitutional.svg)"
-POLICIES = {"baseline": "SFT", "sl_cai": "SL-CAI", "rl_cai": "RL-CAI"}
+POLICIES = {"baseline": "SFT", "taught": "after lessons", "sl_cai": "SL-CAI", "rl_cai": "RL-CAI"}
+"""Who is compared and what it is called; a run may lack some."""
 COLOURS = (BLUE, VERMILION, GREEN)
 
 
-def write_page(result: dict[str, Any]) -> None:
-    """Draws the figure and puts the numbers into the page."""
-    FIGURE.parent.mkdir(exist_ok=True)
-    draw(result, FIGURE)
-    PAGE.write_text(filled(PAGE.read_text(), result))
+def write_page(result: dict[str, Any], name: str) -> None:
+    """Puts the numbers of a recipe into the page; those of the scripted critic have a figure."""
+    fill = filled
+    if name == "self_critique":
+        fill = filled_self
+    else:
+        FIGURE.parent.mkdir(exist_ok=True)
+        draw(result, FIGURE)
+    PAGE.write_text(fill(PAGE.read_text(), result))
+
+
+def filled_self(text: str, result: dict[str, Any]) -> str:
+    """The same for the model as its own critic."""
+    blocks = {
+        "self-setting": setting(result),
+        "self-reading": reading(result),
+        "self-table": table(result),
+        "self-skills": critic(result),
+        "self-judge": judge(result),
+    }
+    return with_blocks(text, blocks)
 
 
 def filled(text: str, result: dict[str, Any]) -> str:
@@ -32,6 +50,12 @@ def filled(text: str, result: dict[str, Any]) -> str:
     return with_blocks(text, blocks)
 
 
+def _policies(result: dict[str, Any]) -> dict[str, str]:
+    """Those that were measured, and what they are called."""
+    known = result["runs"][0]["estimates"]
+    return {p: shown for p, shown in POLICIES.items() if f"over_refusal/{p}" in known}
+
+
 def _measures(result: dict[str, Any]) -> dict[str, str]:
     """Title and name of an estimate, with a place for the policy."""
     return {
@@ -43,18 +67,18 @@ def _measures(result: dict[str, Any]) -> dict[str, str]:
 
 def draw(result: dict[str, Any], file: Path) -> None:
     """A panel for each measure, a group of bars for each policy, a bar for each seed."""
-    measures = _measures(result)
+    measures, policies = _measures(result), _policies(result)
     with drawing(file, result, size=(8.0, 2.9), salt="constitutional", grid="y") as canvas:
         panels = canvas.subplots(1, len(measures))
         for axes, (title, name) in zip(panels, measures.items(), strict=True):
-            for place, (policy, colour) in enumerate(zip(POLICIES, COLOURS, strict=True)):
+            for place, (policy, colour) in enumerate(zip(policies, COLOURS, strict=True)):
                 for number, run in enumerate(result["runs"]):
                     one = run["estimates"][name.format(policy)]
                     x = place + 0.22 * (number - (len(result["runs"]) - 1) / 2)
                     spread = [[one["value"] - one["low"]], [one["high"] - one["value"]]]
                     axes.bar([x], [one["value"]], width=0.2, color=colour, alpha=0.75)
                     axes.errorbar([x], [one["value"]], yerr=spread, color="#333333", capsize=2)
-            axes.set_xticks(range(len(POLICIES)), POLICIES.values())
+            axes.set_xticks(range(len(policies)), policies.values())
             axes.set_title(title, fontsize=10)
 
 
@@ -75,8 +99,9 @@ def reading(result: dict[str, Any]) -> str:
     """What the intervals say, in sentences."""
     runs, margin = result["runs"], result["margin"]
     lines: list[str] = []
-    for policy in ("sl_cai", "rl_cai"):
-        name = POLICIES[policy]
+    for policy, name in _policies(result).items():
+        if policy == "baseline":
+            continue
         falls = [r["estimates"][f"attack_success_change/{policy}/{result['attack']}"] for r in runs]
         rises = [r["estimates"][f"over_refusal_change/{policy}"] for r in runs]
         helps = [r["estimates"][f"helpfulness_change/{policy}"] for r in runs]
@@ -98,7 +123,7 @@ def table(result: dict[str, Any]) -> str:
     measures = _measures(result)
     lines = [f"| seed | policy | {' | '.join(measures)} |", "|---" * (len(measures) + 2) + "|"]
     for run in result["runs"]:
-        for policy, shown in POLICIES.items():
+        for policy, shown in _policies(result).items():
             cells = [cell(run["estimates"][name.format(policy)]) for name in measures.values()]
             lines.append(f"| {run['seed']} | {shown} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -126,3 +151,22 @@ def judge(result: dict[str, Any]) -> str:
         cells = [cell(one, digits=digits) if one else "not measured" for one in found]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def critic(result: dict[str, Any]) -> str:
+    """What the critic can do: a row for each skill, a column for each principle, seed by seed."""
+    first = result["runs"][0]["estimates"]
+    principles = dict.fromkeys(k.split("/")[2] for k in first if k.startswith("skill/"))
+    lines = [f"| share of | {' | '.join(principles)} |", "|---" * (len(principles) + 1) + "|"]
+    for skill, words in SKILLS.items():
+        cells = [
+            ", ".join(_share(run, f"skill/{skill}/{principle}") for run in result["runs"])
+            for principle in principles
+        ]
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _share(run: dict[str, Any], name: str) -> str:
+    one = run["estimates"].get(name)
+    return cell(one) if one else "not measured"
