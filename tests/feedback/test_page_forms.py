@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairlead.core.unseen import shown
 from fairlead.feedback.errors import InvalidAnswer
 from fairlead.feedback.web import forms
-from fairlead.feedback.web.text import rendered, shown
+from fairlead.feedback.web.text import rendered
 from fairlead.feedback.work import Subject, work_of
 
 PAIR = Subject((11, 7))

@@ -71,6 +71,9 @@ class Gate(BaseModel):
     unscored: dict[str, int] = {}
     """Items without a score by what became of them; each counts as harm of the candidate and as
     no harm of the baseline."""
+    observed: Estimate | None = None
+    """The change over the items that were scored, where others were not. It decides nothing; it
+    shows what leaving the others out would have made of this gate."""
     needed: int | None = None
     """Independent items that would probably decide, where these did not."""
 

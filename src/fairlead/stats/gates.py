@@ -41,6 +41,7 @@ def gate(
     flips: Flips | None = None,
     items: int | None = None,
     unscored: Mapping[str, int] | None = None,
+    observed: Estimate | None = None,
 ) -> Gate:
     """A gate with its verdict, and the items that would decide where it is inconclusive.
 
@@ -56,6 +57,7 @@ def gate(
         flips: items on which they differ.
         items: measured; None for as many as are independent.
         unscored: items without a score, by state.
+        observed: the change over the scored items alone.
     """
     verdict = verdict_of(change, margin, adjusted_p)
     return Gate(
@@ -71,6 +73,7 @@ def gate(
         flips=flips,
         items=change.n if items is None else items,
         unscored=dict(unscored or {}),
+        observed=observed,
         needed=items_to_decide(change, margin) if verdict == "inconclusive" else None,
     )
 
@@ -119,6 +122,7 @@ def paired_gate(
         flips=flips_of(ours, theirs),
         items=len(ours),
         unscored=unscored_of(states),
+        observed=_observed(candidate, baseline, clusters),
     )
 
 
@@ -143,8 +147,10 @@ def count_gate(
         unscored: items without a score, by state; each counts as an event.
         hard: whether it takes part in the decision.
     """
-    found = exact_proportion(events + sum((unscored or {}).values()), n, level=LEVEL)
-    return gate(name, harm, found, margin, hard=hard, unscored=unscored)
+    gaps = sum((unscored or {}).values())
+    found = exact_proportion(events + gaps, n, level=LEVEL)
+    scored = exact_proportion(events, n - gaps, level=LEVEL) if 0 < gaps < n else None
+    return gate(name, harm, found, margin, hard=hard, unscored=unscored, observed=scored)
 
 
 def worst_cases(
@@ -199,6 +205,20 @@ def paired_change(
             "method": f"{change.method}; widened by the exact bound of 0 in {change.n}",
         }
     )
+
+
+def _observed(
+    candidate: ArrayLike, baseline: ArrayLike, clusters: Clusters | None
+) -> Estimate | None:
+    """The change over items with both scores; None where none is missing or too few are left."""
+    ours = np.array(candidate, dtype=np.float64)
+    theirs = np.array(baseline, dtype=np.float64)
+    both = ~(np.isnan(ours) | np.isnan(theirs))
+    kept = None if clusters is None else [clusters[i] for i in np.flatnonzero(both)]
+    independent = both.sum() if kept is None else len(set(kept))
+    if both.all() or independent < 2:
+        return None
+    return paired_change(ours[both], theirs[both], clusters=kept)
 
 
 def level_of(values: NDArray[np.float64], clusters: Clusters | None = None) -> Estimate:

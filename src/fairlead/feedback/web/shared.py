@@ -8,8 +8,9 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
+from fairlead.core.unseen import shown
 from fairlead.feedback.http.rendering import below_root, local_path, render, templates
-from fairlead.feedback.web.text import rendered, shown
+from fairlead.feedback.web.text import rendered
 from fairlead.feedback.work import Kind
 
 QUESTIONS = {

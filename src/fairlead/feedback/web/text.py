@@ -1,15 +1,13 @@
-"""Text of models and people as it is shown: as text, with nothing hidden in it."""
+"""Markdown of models and people as it is shown: nothing in it runs, loads or hides."""
 
 import re
-import unicodedata
 
 import nh3
 from markdown_it import MarkdownIt
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
-"""Letters that look like nothing."""
-_JOINERS = "\u200c\u200d"
+from fairlead.core.unseen import spelt_out
+
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "code"),
     *("strong", "em", "s", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a"),
@@ -20,21 +18,12 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(
 _HEADING = re.compile(r"<(/?)h[1-6]>")
 
 
-def shown(text: str) -> Markup:
-    """Text with every hidden character spelt out, as in `[U+202E]`; nothing in it is markup."""
-    return Markup("").join(
-        Markup('<span class="unseen">{}</span>').format(_name(part)) if hidden else escape(part)
-        for part, hidden in _parts(text)
-    )
-
-
 def rendered(text: str) -> Markup:
     """Markdown as HTML without raw HTML, images, styles, scripts and addresses that run code.
 
     Headings become bold lines, so that a reply adds nothing to the outline of the page.
     """
-    plain = "".join(_name(part) if hidden else part for part, hidden in _parts(text))
-    html = _HEADING.sub(_as_line, _MARKDOWN.render(plain))
+    html = _HEADING.sub(_as_line, _MARKDOWN.render(spelt_out(text)))
     # Cleaned by an allow-list that has neither scripts, styles nor images.
     return Markup(  # noqa: S704
         nh3.clean(
@@ -47,56 +36,5 @@ def rendered(text: str) -> Markup:
     )
 
 
-def hides(text: str) -> bool:
-    """Whether a text has characters that would not be seen."""
-    return any(hidden for _, hidden in _parts(text))
-
-
 def _as_line(found: re.Match[str]) -> str:
     return "</strong></p>" if found[1] else '<p class="heading"><strong>'
-
-
-def _parts(text: str) -> list[tuple[str, bool]]:
-    """The text in runs of visible characters and single hidden ones."""
-    found: list[tuple[str, bool]] = []
-    start = 0
-    for i, character in enumerate(text):
-        if _hidden(text, i, character):
-            found += [(text[start:i], False), (character, True)]
-            start = i + 1
-    return [*found, (text[start:], False)]
-
-
-def _hidden(text: str, i: int, character: str) -> bool:
-    if character in "\n\t" or " " <= character <= "~":
-        return False
-    before, after = text[i - 1 : i], text[i + 1 : i + 2]
-    if character in _JOINERS:
-        return not _joins(before, after)
-    if character == "\ufe0f":  # Asks for the coloured form of the symbol before it.
-        return not (before and unicodedata.category(before) in ("So", "Sm", "Po", "Nd"))
-    kind = unicodedata.category(character)
-    variation = "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
-    return kind in ("Cc", "Cf", "Zl", "Zp") or character in _BLANK_LETTERS or variation
-
-
-def _joins(before: str, after: str) -> bool:
-    """Whether a joiner does what it is for: it shapes letters or builds an emoji."""
-    if not before or not after:
-        return False
-    emoji = (before == "\ufe0f" or _pictures(before)) and _pictures(after)
-    return emoji or (_shaped(before) and _shaped(after))
-
-
-def _pictures(character: str) -> bool:
-    # Skin tones are modifiers (Sk) of the emoji before them.
-    return unicodedata.category(character) == "So" or "\U0001f3fb" <= character <= "\U0001f3ff"
-
-
-def _shaped(character: str) -> bool:
-    """Letters and marks from Arabic to Khmer, whose shapes depend on joiners."""
-    return "\u0600" <= character <= "\u17ff" and unicodedata.category(character)[0] in "LM"
-
-
-def _name(character: str) -> str:
-    return f"[U+{ord(character):04X}]"
