@@ -11,9 +11,10 @@ from fairlead.core.errors import DataError
 from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
 from fairlead.judges.pairwise import Opinion, Order, Outcome, Pair, PairwiseJudge
-from fairlead.judges.quality import JudgedPair, judge_quality, prediction_powered
+from fairlead.judges.quality import JudgedPair, judge_quality
 from fairlead.judges.server.settings import Price
 from fairlead.records import Prompt
+from fairlead.stats.prediction_powered import prediction_powered
 
 WORTH = {"good": 0.8, "fine": 0.6, "poor": 0.3, "bad": 0.1}
 

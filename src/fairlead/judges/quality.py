@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.special import ndtri
 
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.seeds import Seed
 from fairlead.judges.pairwise import Outcome
 from fairlead.stats.agreement import cohen_kappa
-from fairlead.stats.arrays import CONFIDENCE
 from fairlead.stats.means import mean_estimate
+from fairlead.stats.prediction_powered import prediction_powered
 from fairlead.stats.proportions import clustered_proportion
 from fairlead.stats.resampling import bootstrap_of_sums
 
@@ -221,37 +220,6 @@ def _corrected(book: _Book, pairs: Sequence[JudgedPair]) -> None:
         lambda: prediction_powered(labels, [f for f, _ in both], [y for _, y in both]),
         without="" if enough else "fewer than two scored pairs were labelled by people",
     )
-
-
-def prediction_powered(
-    judged: Sequence[float], judged_with_people: Sequence[float], people: Sequence[float]
-) -> Estimate:
-    """Mean of people's labels, estimated from many by a judge and few by both.
-
-    mean(judge, all) + mean(people - judge, few), with variance var(judge)/N + var(people - judge)/n
-    (Angelopoulos et al. 2023, arXiv:2301.09633, Example 1); unbiased however wrong the judge is.
-
-    Args:
-        judged: [all items] the judge's labels.
-        judged_with_people: [few items] the judge's labels of items with labels by people, drawn at
-            random from all.
-        people: [few items] people's labels of the same items.
-
-    Raises:
-        DataError: fewer than two items, or lengths that differ.
-    """
-    if min(len(judged), len(people)) < 2 or len(people) != len(judged_with_people):
-        raise DataError(
-            "labels that cannot be corrected",
-            expected="two items or more, and both labels of each that people saw",
-            got=f"{len(judged)} judged; {len(people)} by people, {len(judged_with_people)} by both",
-        )
-    gaps = np.asarray(people) - np.asarray(judged_with_people)
-    value = float(np.mean(judged) + gaps.mean())
-    error = (np.var(judged, ddof=1) / len(judged) + gaps.var(ddof=1) / len(gaps)) ** 0.5
-    half = float(ndtri((1 + CONFIDENCE) / 2) * error)
-    method = f"prediction-powered, normal interval; {len(people)} of {len(judged)} by people"
-    return Estimate(value=value, low=value - half, high=value + half, n=len(judged), method=method)
 
 
 def _bounds(book: _Book, pairs: Sequence[JudgedPair]) -> None:
