@@ -25,7 +25,7 @@ def test_all_is_spent_at_the_end():
 
 
 def test_boundaries_equal_published_ones():
-    # Five even looks, two-sided 5 %: Lan-DeMets boundaries as in Reboussin et al. 2000 and ldbounds.
+    # Five even looks, two-sided 5 %: as Reboussin et al. 2000 and the R package ldbounds.
     fifths = np.arange(1, 6) / 5
     cautious = boundaries(fifths, alpha=0.025, spending="obrien_fleming")
     assert cautious == pytest.approx([4.8769, 3.3569, 2.6803, 2.2898, 2.0310], abs=2e-3)

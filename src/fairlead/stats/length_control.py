@@ -3,7 +3,7 @@
 Dubois et al. 2024, arXiv:2404.04475: the probability that a reply is preferred is a logistic model
 of a constant and of the difference in length, and the length-controlled win rate is what it says
 where the lengths are equal. Here in its least form, logit P = θ + φ·tanh(gap / s) with s the
-standard deviation of the gaps, so that it can be fitted to any prompts; the win rate is σ(θ).
+standard deviation of the gaps, so that it can be fitted to any prompts; the win rate is logistic(θ).
 
 The interval resamples prompts and fits again. The spread of fitted probabilities over prompts,
 which is sometimes reported in its place, says nothing about how sure the win rate is.

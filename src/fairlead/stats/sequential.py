@@ -8,7 +8,7 @@ time in twenty. Either the error is spent in portions over looks planned beforeh
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,8 +33,8 @@ BOLDEST = 0.5
 def spent(fractions: ArrayLike, *, alpha: float, spending: Spending) -> NDArray[np.float64]:
     """One-sided error spent by each look.
 
-    O'Brien-Fleming type: 2 - 2 Φ(z_{1 - α/2} / √t); Pocock type: α ln(1 + (e - 1) t) (Lan and
-    DeMets 1983).
+    O'Brien-Fleming type: 2 - 2 Φ(z_{1 - alpha/2} / √t). Pocock type: alpha ln(1 + (e - 1) t). Lan
+    and DeMets 1983.
 
     Args:
         fractions: [look] share of all the items that have been seen, rising, the last at most 1.
@@ -89,7 +89,8 @@ def boundaries(
         ) -> float:
             return float(mass @ stats.norm.sf((border - at) / sd)) - wanted
 
-        border = float(brentq(excess, -widest, widest)) if excess(widest) < 0 else widest
+        root: Any = brentq(excess, -widest, widest) if excess(widest) < 0 else widest
+        border = float(root)
         found.append(border / math.sqrt(share))
         places, masses = _carried(places, masses, math.sqrt(step), -widest, border)
     return np.array(found)
