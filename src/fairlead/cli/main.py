@@ -11,7 +11,8 @@ from fairlead import __version__
 from fairlead.cli.constitution import app as constitution_app
 from fairlead.cli.feedback import app as feedback_app
 from fairlead.cli.serve import serve
-from fairlead.cli.shell import Json, err, escaped, for_people, out, print_json, quiet
+from fairlead.cli.shell import Json, ending, err, escaped, for_people, out, print_json, quiet
+from fairlead.core.errors import ConfigError
 
 app = typer.Typer(
     help="Align language models with people's preferences and measure whether it worked.",
@@ -24,6 +25,9 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(constitution_app, name="constitution")
 app.command()(serve)
+
+ERROR = 3
+"""Exit code of an error where 1 and 2 say something else."""
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings as a.b=value.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.")]
@@ -430,6 +434,86 @@ def redteam(
     _run(recipe, folder, resume)
     _summary(folder)
     out.print(f"finds: {folder / 'stages' / 'red-team' / 'finds.jsonl'}", markup=False)
+
+
+@app.command()
+@ending(ERROR)
+def audit(
+    model: Annotated[
+        str | None, typer.Argument(help="Folder, hub name or server: what may ship.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="Settings of the stage, e.g. judge.model=...")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="The baseline that it is held against.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="YAML with the audits and their margins.")
+    ] = None,
+    out_dir: Out = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Root of everything random.")] = None,
+    resume: Resume = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Plant defects, and see whether audits find them.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Of the self-test: this planted defect.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Audit a model: exit code 0 SHIP, 1 DO NOT SHIP, 2 NOT ENOUGH EVIDENCE, 3 an error."""
+    quiet()
+    if self_test:
+        _prove(seed or 0, only or [], as_json)
+        return
+    if model is None or against is None or recipe is None:
+        raise ConfigError(
+            "an audit needs a model, a baseline and a recipe",
+            where="fairlead audit",
+            expected="fairlead audit MODEL --against BASELINE --recipe audit.yaml",
+            remedy="add what is missing, or use --self-test to test the audits themselves",
+        )
+    from fairlead.cli.audit import STAGE, audit_recipe, gate_table
+    from fairlead.core.gates import EXIT_CODES, decide
+    from fairlead.core.results import read_result
+
+    loaded = audit_recipe(model, against=against, recipe=recipe, seed=seed, settings=settings or [])
+    folder = out_dir or Path("runs") / loaded.name
+    _run(loaded, folder, resume)
+    result = read_result(folder / "stages" / STAGE)
+    gates = [gate for finding in result.findings for gate in finding.gates]
+    decision = decide(gates)
+    if as_json:
+        print_json({"decision": decision, "gates": [g.model_dump(mode="json") for g in gates]})
+    else:
+        out.print(gate_table(gates))
+        out.print(decision)
+    raise typer.Exit(EXIT_CODES[decision])
+
+
+def _prove(seed: int, names: list[str], as_json: bool) -> None:
+    from fairlead.audits.planted import CASES
+    from fairlead.audits.self_test import self_test
+    from fairlead.cli.audit import proof_json, proof_table
+    from fairlead.core.cpus import usable_cores
+
+    if unknown := sorted(set(names) - set(CASES)):
+        raise ConfigError(
+            f"no planted defect is called {unknown[0]!r}",
+            where="--only",
+            expected=", ".join(CASES),
+            remedy="name one of these",
+        )
+    found = self_test(
+        seed, names=names, workers=usable_cores(), say=lambda line: err.print(escaped(line))
+    )
+    if as_json:
+        print_json(proof_json(found))
+    else:
+        for table in proof_table(found):
+            out.print(table)
+    raise typer.Exit(0 if found.proven else 1)
 
 
 @evaluate_app.command("reward")

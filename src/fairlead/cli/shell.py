@@ -21,18 +21,25 @@ R = TypeVar("R")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 
 
-def for_people(function: Callable[P, R]) -> Callable[P, R]:
-    """Shows Fairlead's own errors as text and leaves with status 1; other errors are bugs."""
+def ending(code: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Shows Fairlead's own errors as text and leaves with a status; other errors are bugs."""
 
-    @functools.wraps(function)
-    def command(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except FairleadError as error:
-            err.print(f"[bold red]error[/]: {escaped(str(error))}", highlight=False)
-            raise typer.Exit(1) from error
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def command(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except FairleadError as error:
+                err.print(f"[bold red]error[/]: {escaped(str(error))}", highlight=False)
+                raise typer.Exit(code) from error
 
-    return command
+        return command
+
+    return decorate
+
+
+for_people = ending(1)
+"""What commands are wrapped in whose status is 0 or 1."""
 
 
 def quiet() -> None:

@@ -100,7 +100,7 @@ def run_recipe(
             _say(say, f"{stage.name}: unchanged, not run again")
             continue
         _say(say, f"{stage.name}: {stage.kind}")
-        seconds = _run_stage(stage, recipe, run_dir, settings, inputs, log, resume, recording)
+        seconds = _run_stage(stage, recipe, run_dir, settings, inputs, log, resume, recording, say)
         _say(say, f"{stage.name}: done in {seconds:.1f} s")
     log.finish()
     return from_first(lambda: write_report(run_dir))
@@ -161,6 +161,7 @@ def _run_stage(
     log: "_Log",
     resume: bool,
     recording: Recording,
+    say: Say,
 ) -> float:
     folder = run_dir / "stages" / stage.name
     key = stage_key(settings, inputs)
@@ -175,7 +176,9 @@ def _run_stage(
     log.stage(stage, "running", 0.0, cached=False)
     started, clock = datetime.now(UTC), time.monotonic()
     seed = Seed(recipe.seed).child(stage.name)
-    context = Context(run_dir, folder, seed, going_on, recording.record, recording.replay)
+    context = Context(
+        run_dir, folder, seed, going_on, recording.record, recording.replay, partial(_say, say)
+    )
     work = partial(stage.run, context)
     _forget_peak()
     try:

@@ -2,7 +2,7 @@
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +36,8 @@ class Context:
     """Keep what is sampled during training."""
     replay: Path | None = None
     """A run whose recorded samples are taken instead of sampling."""
+    say: Callable[[str], None] = lambda _: None
+    """Gets a line now and then from work that takes long."""
 
     def path(self, reference: str) -> Path:
         """`@stage/file` as a path in the run; anything else as it stands."""

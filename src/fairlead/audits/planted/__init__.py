@@ -7,8 +7,9 @@ import importlib
 import pkgutil
 
 from fairlead.audits.planted.cases import CASES, Case, flagged
+from fairlead.audits.planted.coverage import COVERAGE
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["CASES", "Case", "flagged"]
+__all__ = ["CASES", "COVERAGE", "Case", "flagged"]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from fairlead.pipeline.stages.ai_feedback import AIFeedbackStage
 from fairlead.pipeline.stages.arithmetic import ArithmeticStage
+from fairlead.pipeline.stages.audit import AuditStage
 from fairlead.pipeline.stages.best_of import BestOfStage
 from fairlead.pipeline.stages.collect import CollectStage
 from fairlead.pipeline.stages.compare import CompareStage
@@ -55,7 +56,8 @@ AnyStage = Annotated[
     | PrefixValueStage
     | DecodeStage
     | RedTeamStage
-    | EvaluateStage,
+    | EvaluateStage
+    | AuditStage,
     Field(discriminator="kind"),
 ]
 
@@ -63,6 +65,7 @@ __all__ = [
     "AIFeedbackStage",
     "AnyStage",
     "ArithmeticStage",
+    "AuditStage",
     "BestOfStage",
     "CollectStage",
     "CompareStage",

@@ -94,10 +94,7 @@ class AIFeedbackStage(Stage):
         constitution = load_constitution(self.constitution)
         seed = context.seed
         respondents = [
-            Overheard(
-                spec.respondent(context, constitution, seed.child("judge", i)),
-                seed=seed.child("overheard", i),
-            )
+            Overheard(spec.respondent(context, constitution, seed.child("judge", i)))
             for i, spec in enumerate(self.judges)
         ]
         judge = PairwiseJudge(respondents, self.comparing, seed=seed.child("fences"))
@@ -111,9 +108,6 @@ class AIFeedbackStage(Stage):
             asked = self._asked(context, policy, reference, part)
             stale = [c for c in asked if _key(c.prompt, c.first, c.second) not in known]
             judged[part] = judge_under(judge, constitution, stale)
-            if part == "train":
-                overheard = [one for own in respondents for one in own.demonstrations()]
-                write_records(context.folder / "overheard.jsonl", overheard)
             taken = [
                 known[key] for c in asked if (key := _key(c.prompt, c.first, c.second)) in known
             ]
@@ -126,6 +120,11 @@ class AIFeedbackStage(Stage):
                 f"{part}: {len(made)} of {len(stale)} pairs labelled, {len(taken)} labels taken "
                 f"over; {len(records) - len(made) - len(taken)} of other origin"
             )
+            # What is said of held-out pairs must not be imitated.
+            if part == "train":
+                overheard = [one for own in respondents for one in own.demonstrations()]
+                write_records(context.folder / "overheard.jsonl", overheard)
+                notes += [f"train: {own.account()}" for own in respondents]
         outcomes = [one for own in judged.values() for one in own]
         people = self._people(context, judged.get("test", []))
         compared = judged_again(judge, constitution, people) if self.people else []

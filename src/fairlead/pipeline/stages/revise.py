@@ -76,8 +76,8 @@ class ReviseStage(Stage):
         kept = fitting(policy, asked, self.sampling)
         texts = sample_texts(policy, kept, self.sampling, n=1, seed=context.seed.child("sample"))
         del policy
-        respondent = self.critic.respondent(context, constitution, context.seed.child("critic"))
-        critic = Overheard(respondent, seed=context.seed.child("overheard"))
+        seed = context.seed.child("critic")
+        critic = Overheard(self.critic.respondent(context, constitution, seed))
         chains = revise(critic, constitution, kept, [own[0] for own in texts], self.rules)
         steps = [step for chain in chains for step in chain.steps]
         write_records(context.folder / "chains.jsonl", steps)
@@ -90,6 +90,7 @@ class ReviseStage(Stage):
             f"constitution {constitution.name} {constitution.version} ({constitution.hash})",
             f"{len(kept)} replies, {len(asked) - len(kept)} prompts left out for want of room; "
             f"{len(revisions)} revisions to imitate beside {len(helpful)} demonstrations",
+            critic.account(),
         )
         return StageResult(
             estimates=tuple(self._estimates(chains)),

@@ -19,6 +19,7 @@ from fairlead.objectives import OBJECTIVES, Need, Objective, PreferenceBatch, Ro
 from fairlead.objectives.ppo import PPO
 from fairlead.pipeline.rewards import AnyReward, RewardSpec, Setting, TrainedReward, as_spec
 from fairlead.pipeline.stage import Context, Stage, require_path
+from fairlead.pipeline.watching import HeldOut, WatchSpec, drawn, seen
 from fairlead.records import Problem, Prompt
 from fairlead.training.collecting import Collector
 from fairlead.training.config import TrainConfig
@@ -27,6 +28,7 @@ from fairlead.training.online_pairs import PairSource
 from fairlead.training.recording import Recorder
 from fairlead.training.rollout_config import RolloutConfig
 from fairlead.training.rollouts import Online, RolloutSource
+from fairlead.training.watch import Watch
 
 PAIRED: dict[str, Any] = {"samples": 2, "epochs": 1, "kl": {"coefficient": 0.0}}
 """Rollout settings of objectives on pairs, where the user gives no others."""
@@ -77,6 +79,8 @@ class RLStage(Stage):
     """Smallest difference in score that makes a pair, for objectives on pairs."""
     pretraining: str | None = None
     """Replies mixed in by `rollouts.pretraining_ratio` (PPO-ptx)."""
+    watch: WatchSpec | None = None
+    """A reward that is not trained on, to be looked at along the way."""
     lora: Lora | None = None
     """Train adapters instead of all weights; the reference is the model without them."""
     allow_other_base: bool = False
@@ -117,6 +121,8 @@ class RLStage(Stage):
         named = [("reward", name) for name in as_spec(self.reward).references()]
         if self.cost is not None:
             named += [("cost", name) for name in as_spec(self.cost).references()]
+        if self.watch is not None:
+            named += [(f"watch.{field}", name) for field, name in self.watch.references()]
         return super().references() + named
 
     def run(self, context: Context) -> StageResult:
@@ -125,8 +131,10 @@ class RLStage(Stage):
         policy = self._policy(context, path)
         reference = None if policy.adapts else load_policy(path).requires_grad_(False).eval()
         asked = self._asked(context, policy)
+        held_out = self._held_out(context, policy, asked)
         recorder = self._recorder(context)
-        source = self._source(context, policy, reference, asked, recorder)
+        source = self._source(context, policy, reference, asked, held_out, recorder)
+        watch = self._watch(context, policy, reference, held_out, source)
         train(
             policy,
             self.objective,
@@ -136,13 +144,15 @@ class RLStage(Stage):
             run_dir=context.folder,
             resume=context.resume,
             require_eos=self.require_eos,
+            watcher=watch,
         )
         note = (
             f"{len(asked.prompts)} prompts; {asked.too_long} left out because they leave no room "
             "to reply"
         )
         ended = ("the run ended early: the KL passed rollouts.stop_kl",) if source.finished else ()
-        return StageResult(notes=(note, *ended), tables=_replayed(recorder))
+        found = StageResult(notes=(note, *ended), tables=_replayed(recorder))
+        return found if watch is None or held_out is None else seen(watch, held_out, found)
 
     def _policy(self, context: Context, path: str) -> Policy:
         paired = self.objective.batch is PreferenceBatch
@@ -174,24 +184,64 @@ class RLStage(Stage):
         kept, too_long = encode_prompts(prompts, ChatFormat(policy.tokenizer), max_length=room)
         return _Asked(records, kept, len(too_long))
 
+    def _held_out(self, context: Context, policy: Policy, asked: "_Asked") -> HeldOut | None:
+        if self.watch is None:
+            return None
+        room = policy.context - self.rollouts.sampling.max_new_tokens
+        return drawn(self.watch, context, policy, room=room, trained=asked.records)
+
+    def _watch(
+        self,
+        context: Context,
+        policy: Policy,
+        reference: Policy | None,
+        held_out: HeldOut | None,
+        source: Online,
+    ) -> Watch | None:
+        if self.watch is None or held_out is None:
+            return None
+        setting = self._setting(context, policy, held_out.records, held_out.prompts, "watch")
+        return Watch(
+            policy,
+            reference=reference,
+            held_out=as_spec(self.watch.reward).source(setting),
+            proxy=source.reward,
+            prompts=held_out.prompts,
+            records=held_out.records,
+            sampling=self.rollouts.sampling,
+            config=self.watch,
+            seed=context.seed.child("watch", "replies"),
+        )
+
+    def _setting(
+        self,
+        context: Context,
+        policy: Policy,
+        records: Sequence[Prompt | Problem],
+        prompts: Sequence[tuple[int, Ids]],
+        *names: str,
+    ) -> Setting:
+        return Setting(
+            context=context,
+            policy=policy,
+            sampling=self.rollouts.sampling,
+            prompts=prompts,
+            records=records,
+            seed=context.seed.child(*names, "reward"),
+            allow_other_base=self.allow_other_base,
+        )
+
     def _source(
         self,
         context: Context,
         policy: Policy,
         reference: Policy | None,
         asked: "_Asked",
+        held_out: HeldOut | None,
         recorder: Recorder | None,
     ) -> Online:
         engine = LocalEngine(policy)
-        setting = Setting(
-            context=context,
-            policy=policy,
-            sampling=self.rollouts.sampling,
-            prompts=asked.prompts,
-            records=asked.records,
-            seed=context.seed.child("reward"),
-            allow_other_base=self.allow_other_base,
-        )
+        setting = self._setting(context, policy, *_with(asked, held_out))
         share = self.rollouts.opponent
         collector = Collector(
             policy,
@@ -240,6 +290,20 @@ class RLStage(Stage):
         places = [context.replay / place / self.name for place in ("stages", "earlier")]
         found = [p / "rollouts" for p in places if (p / "rollouts").is_dir()]
         return Recorder(kept, (found or [places[0] / "rollouts"])[0])
+
+
+def _with(
+    asked: "_Asked", held_out: HeldOut | None
+) -> tuple[Sequence[Prompt | Problem], Sequence[tuple[int, Ids]]]:
+    """Everything the reward will be asked about: what is trained on, and then what is watched.
+
+    In this order a reward that samples the reference draws for training what it draws unwatched.
+    """
+    if held_out is None:
+        return asked.records, asked.prompts
+    first = len(asked.records)
+    later = [(first + index, ids) for index, ids in held_out.prompts]
+    return [*asked.records, *held_out.records], [*asked.prompts, *later]
 
 
 @dataclass(frozen=True)
