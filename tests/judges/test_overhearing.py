@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pytest
-
-from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
 from fairlead.judges.overhearing import Overheard
 from fairlead.records import Message, Prompt
@@ -14,31 +11,30 @@ SAID = {
     "how are you": Answer(text="well"),
     "a secret": Answer(state="judge_refused"),
     "half": Answer(state="truncated", text="a ha"),
-    "left or right": Answer(probabilities=(1.0, 0.0)),
+    "left or right": Answer(probabilities=(0.2, 0.8)),
+    "heads or tails": Answer(probabilities=(0.4, 0.6)),
 }
 
 
 @dataclass
 class Speaker:
-    """Answers by its table, or options with one probability."""
+    """Answers by its table."""
 
-    first: float = 0.5
     name: str = "speaker"
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
-        even = Answer(probabilities=(self.first, 1 - self.first))
-        return [SAID.get(q.prompt.first_user_turn, even) for q in questions]
+        return [SAID[question.prompt.first_user_turn] for question in questions]
 
 
-def question(text: str, *options: str, sample: int = 0) -> Question:
+def question(text: str, *options: str) -> Question:
     prompt = Prompt(
         messages=(Message(role="system", content="be kind"), Message(role="user", content=text))
     )
-    return Question(prompt=prompt, options=options, sample=sample)
+    return Question(prompt=prompt, options=options)
 
 
 def test_answers_pass_through_and_each_is_kept_once():
-    heard = Overheard(Speaker(), seed=Seed(0))
+    heard = Overheard(Speaker())
     asked = [
         *(question("left or right", "L", "R"), question("a secret"), question("half")),
         *(question("how are you"), question("how are you")),
@@ -46,19 +42,17 @@ def test_answers_pass_through_and_each_is_kept_once():
     assert heard.ask(asked[:3]) + heard.ask(asked[3:]) == Speaker().ask(asked)
     assert heard.name == "speaker"
     one, other = heard.demonstrations()
-    assert (one.prompt.messages, one.response) == (asked[0].prompt.messages, "L")
+    assert (one.prompt.messages, one.response) == (asked[0].prompt.messages, "R")
     assert (other.prompt.messages, other.response) == (asked[3].prompt.messages, "well")
     for made in (one.prompt.provenance, other.prompt.provenance):
         assert made is not None
         assert (made.source, made.annotator, made.feedback) == ("overheard", "speaker", "ai")
 
 
-def test_options_are_drawn_as_probably_as_they_were_given():
-    heard = Overheard(Speaker(first=0.8), seed=Seed(0))
-    heard.ask([question("which", "A", "B", sample=i) for i in range(2000)])
-    drawn = [one.response for one in heard.demonstrations()]
-    # Four standard errors.
-    assert drawn.count("A") / 2000 == pytest.approx(0.8, abs=4 * (0.8 * 0.2 / 2000) ** 0.5)
-    again = Overheard(Speaker(first=0.8), seed=Seed(0))
-    again.ask([question("which", "A", "B", sample=i) for i in reversed(range(2000))])
-    assert [one.response for one in again.demonstrations()][::-1] == drawn
+def test_options_are_imitated_where_the_respondent_is_sure():
+    asked = [question(text, "L", "R") for text in ("left or right", "heads or tails")]
+    for sure, said in ((0.75, ["R"]), (0.6, ["R", "R"]), (0.9, [])):
+        heard = Overheard(Speaker(), sure=sure)
+        heard.ask(asked)
+        assert [one.response for one in heard.demonstrations()] == said
+        assert heard.account().startswith(f"{len(said)} of 2 different questions to speaker")

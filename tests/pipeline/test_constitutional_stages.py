@@ -43,6 +43,8 @@ from tiny_runs import fails, json_of
 
 SHORT = {"max_new_tokens": 8}
 WORLD = AssistantWorld()
+FIRST_IS_BETTER = {"kind": "scripted", "position": 20.0}
+"""A judge who finds the first place better whatever stands there."""
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +321,7 @@ def test_an_overheard_critic_is_replayed_by_its_records(speaker: Path, tmp_path:
 
 def test_judges_are_overheard_about_training_pairs_alone(speaker: Path, tmp_path: Path):
     context = at(tmp_path)
-    settings = {"test": "@data/held-out.jsonl", "judges": [{"kind": "scripted", "position": 9.0}]}
+    settings = {"test": "@data/held-out.jsonl", "judges": [FIRST_IS_BETTER]}
     held_out = WORLD.prompts(10, seed=Seed(0), split="held_out")
     write_records(tmp_path / "stages/data/held-out.jsonl", held_out)
     label(speaker, **settings).run(context)
@@ -328,7 +330,6 @@ def test_judges_are_overheard_about_training_pairs_alone(speaker: Path, tmp_path
     assert len(texts) == 2 * len(compared(context.folder))
     assert all(any(p.first_user_turn in text for p in prompts(40)) for text in texts)
     assert not any(p.first_user_turn in text for p in held_out for text in texts)
-    # Who always finds the first place better says so in both orders.
     assert {one.response for one in shown if isinstance(one, Demonstration)} == {"A"}
 
 
@@ -341,7 +342,8 @@ def test_a_testbed_that_is_asked_to_knows_the_words_of_its_critic(tmp_path: Path
     model = str(tmp_path / "stages/world/model")
     made = {"critic": {"kind": "scripted", "error": 0.5}, "sampling": {"max_new_tokens": 24}}
     revise(model, **made).run(at(tmp_path, "one"))
-    label(model, sampling={"max_new_tokens": 24}).run(at(tmp_path, "two"))
+    judged = label(model, judges=[FIRST_IS_BETTER], sampling={"max_new_tokens": 24})
+    judged.run(at(tmp_path, "two"))
     tokenizer = load_policy(model).tokenizer
     for name in ("one", "two"):
         shown = read_records(tmp_path / "stages" / name / "overheard.jsonl")
