@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,6 +15,7 @@ from small_campaigns import START, at
 from fairlead.core.errors import ConfigError
 from fairlead.feedback import audit
 from fairlead.feedback.store import connect, migrate, open_store
+from fairlead.feedback.store.engine import RESTED_S
 from fairlead.feedback.store.migrate import current, known_versions
 from fairlead.feedback.store.tables import Account, Audit, AuditHead, Project, Table
 
@@ -127,6 +129,21 @@ def test_a_collision_is_tried_again(store):
         return name
 
     assert store.transact(work) == "free"
+
+
+def test_connections_that_died_while_they_rested_are_replaced(store):
+    if store.dialect == "sqlite":
+        pytest.skip("a file has no connections to lose")
+    with store.read() as session, store.read() as other:
+        pids = [one.scalar(sa.text("SELECT pg_backend_pid()")) for one in (session, other)]
+    killer = sa.create_engine(store.engine.url, isolation_level="AUTOCOMMIT")
+    with killer.connect() as connection:
+        for pid in pids:
+            connection.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    killer.dispose()
+    time.sleep(RESTED_S + 0.1)
+    with store.read() as session, store.read() as other:
+        assert [one.scalar(sa.select(1)) for one in (session, other)] == [1, 1]
 
 
 def test_moments_keep_their_instant_whatever_the_zone(store):

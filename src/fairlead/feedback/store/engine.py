@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InvalidatePoolError,
+    NoSuchModuleError,
+)
 from sqlalchemy.orm import Session
 
 from fairlead.core.errors import ConfigError, ServiceError
@@ -19,6 +25,8 @@ Result = TypeVar("Result")
 
 BUSY_MS = 10_000
 """How long SQLite waits for another process that writes."""
+RESTED_S = 1.0
+"""A connection that nobody used for so long is asked whether it lives, before it is used."""
 ATTEMPTS = 20
 """How often a transaction is tried that another one got in the way of."""
 
@@ -162,11 +170,11 @@ def _keep_private(file: Path) -> None:
 
 def _postgresql(target: URL) -> Engine:
     try:
-        return create_engine(
+        engine = create_engine(
             target.set(drivername="postgresql+psycopg"),
             pool_size=10,
             max_overflow=20,
-            pool_pre_ping=True,
+            pool_use_lifo=True,
             hide_parameters=True,
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -176,6 +184,29 @@ def _postgresql(target: URL) -> Engine:
             got=str(error),
             remedy="pip install 'fairlead[feedback,postgres]'",
         ) from error
+    _ask_rested(engine)
+    return engine
+
+
+def _ask_rested(engine: Engine) -> None:
+    """Asks connections that rested whether they live; after a restart of the database all are new.
+
+    Not those that were in use a moment ago: that would be a question more for every transaction.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _rest(_connection: Any, record: Any) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ask(connection: Any, record: Any, _proxy: Any) -> None:
+        now = time.monotonic()
+        if now - record.info.get("rests_since", now) < RESTED_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
 
 
 def _collided(error: DBAPIError) -> bool:
