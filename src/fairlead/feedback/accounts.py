@@ -3,13 +3,14 @@
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from fairlead.core.errors import ConfigError, DataError
@@ -45,6 +46,26 @@ _DECOY = (
 """Hash of a random text that nobody knows, verified where there is no such login, so that the
 answer takes as long. Written out, because making it would hold up the start of the server."""
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,99}")
+
+# Every request asks who it is, so each way of asking is one statement, built once.
+_PERSON = (
+    select(Account.id, Account.role, Account.state, Annotator.id.label("pseudonym"))
+    .add_columns(Membership.project_id)
+    .join(Annotator, Annotator.account_id == Account.id)
+    .outerjoin(Membership, Membership.annotator_id == Annotator.id)
+)
+_BY_ACCOUNT = _PERSON.where(Account.id == bindparam("account"))
+_BY_SESSION = (
+    _PERSON.add_columns(LoginSession.csrf, LoginSession.seen_at, LoginSession.expires_at)
+    .join(LoginSession, LoginSession.account_id == Account.id)
+    .where(LoginSession.id_sha256 == bindparam("digest"))
+)
+_BY_TOKEN = (
+    _PERSON.add_columns(ApiToken.id.label("token"), ApiToken.scopes, ApiToken.used_at)
+    .add_columns(ApiToken.expires_at, ApiToken.revoked_at)
+    .join(ApiToken, ApiToken.account_id == Account.id)
+    .where(ApiToken.sha256 == bindparam("digest"))
+)
 
 
 @dataclass(frozen=True)
@@ -319,19 +340,18 @@ def session_actor(store: Store, token: str, *, now: datetime) -> LoggedIn:
         LoginFailed: unknown, expired or logged out.
     """
     with store.read() as session:
-        row = session.get(LoginSession, _digest(token))
-        if row is None or now >= row.expires_at or now >= row.seen_at + IDLE:
-            raise _not_logged_in()
-        stale = now - row.seen_at > timedelta(minutes=1)
-        found = LoggedIn(_actor(session, row.account_id), row.csrf)
-    if stale:
+        found = session.execute(_BY_SESSION, {"digest": _digest(token)}).all()
+    actor, row = _actor(found), found[0]
+    if now >= row.expires_at or now >= row.seen_at + IDLE:
+        raise _not_logged_in()
+    if now - row.seen_at > timedelta(minutes=1):
         with store.write() as session:
             session.execute(
                 update(LoginSession)
                 .where(LoginSession.id_sha256 == _digest(token))
                 .values(seen_at=now)
             )
-    return found
+    return LoggedIn(actor, row.csrf)
 
 
 def logout(store: Store, token: str) -> None:
@@ -414,17 +434,15 @@ def token_actor(store: Store, token: str, *, now: datetime) -> Actor:
         LoginFailed: unknown, expired or revoked.
     """
     with store.read() as session:
-        row = session.scalar(select(ApiToken).where(ApiToken.sha256 == _digest(token)))
-        expired = row is not None and row.expires_at is not None and now >= row.expires_at
-        if row is None or row.revoked_at is not None or expired:
-            raise _not_logged_in()
-        actor = _actor(session, row.account_id, frozenset(row.scopes))
-        used = row.used_at is not None and now - row.used_at < timedelta(minutes=1)
-        number = row.id
-    if not used:
+        found = session.execute(_BY_TOKEN, {"digest": _digest(token)}).all()
+    actor, row = _actor(found), found[0]
+    expired = row.expires_at is not None and now >= row.expires_at
+    if row.revoked_at is not None or expired:
+        raise _not_logged_in()
+    if row.used_at is None or now - row.used_at >= timedelta(minutes=1):
         with store.write() as session:
-            session.execute(update(ApiToken).where(ApiToken.id == number).values(used_at=now))
-    return actor
+            session.execute(update(ApiToken).where(ApiToken.id == row.token).values(used_at=now))
+    return replace(actor, scopes=frozenset(row.scopes))
 
 
 def list_tokens(store: Store, actor: Actor) -> list[TokenInfo]:
@@ -611,19 +629,17 @@ def _invitation(session: Session, secret: str, now: datetime, *, lock: bool = Fa
     return row
 
 
-def _actor(session: Session, account_id: int, scopes: frozenset[str] | None = None) -> Actor:
-    query = (
-        select(Annotator.id, Account.role, Account.state, Membership.project_id)
-        .join(Annotator, Annotator.account_id == Account.id)
-        .outerjoin(Membership, Membership.annotator_id == Annotator.id)
-        .where(Account.id == account_id)
-    )
-    found = session.execute(query).tuples().all()
-    if not found or found[0][2] != "active":
+def _actor(found: Sequence[Row[Any]]) -> Actor:
+    """The person of the rows of a query, one for each of their projects.
+
+    Raises:
+        LoginFailed: there is none, or the account is disabled.
+    """
+    if not found or found[0].state != "active":
         raise _not_logged_in()
-    pseudonym, role, _, _ = found[0]
-    projects = frozenset(project for *_, project in found if project is not None)
-    return Actor(pseudonym, cast(Role, role), projects, account_id, scopes)
+    projects = frozenset(row.project_id for row in found if row.project_id is not None)
+    one = found[0]
+    return Actor(one.pseudonym, cast(Role, one.role), projects, one.id)
 
 
 def _open_session(store: Store, account_id: int, now: datetime) -> LoggedIn:
@@ -644,7 +660,7 @@ def _open_session(store: Store, account_id: int, now: datetime) -> LoggedIn:
             )
         )
         session.flush()
-        actor = _actor(session, account_id)
+        actor = _actor(session.execute(_BY_ACCOUNT, {"account": account_id}).all())
         audit.record(session, now, actor.pseudonym, "login", f"annotator:{actor.pseudonym}")
     return LoggedIn(actor, csrf, token)
 
