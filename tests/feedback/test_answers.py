@@ -33,6 +33,23 @@ def revisions(store):
         return [(one.revision, one.cause, one.value) for one in session.scalars(query)]
 
 
+def test_a_claim_takes_nine_statements_and_an_answer_ten(world, store):
+    campaign = world.campaign([pair(i) for i in range(3)])
+    person = world.people[0]
+    world.answer(person, world.claim(person, campaign))  # Makes the person's counters.
+    sent = []
+
+    @sa.event.listens_for(store.engine, "before_cursor_execute")
+    def count(_connection, _cursor, statement, *_):
+        if not statement.startswith("BEGIN"):  # SQLite's goes through the same door.
+            sent.append(statement)
+
+    task = world.claim(person, campaign)
+    assert len(sent) == 9
+    world.answer(person, task)
+    assert len(sent) == 9 + 10
+
+
 def test_an_answer_is_stored_in_ids_and_in_positions(world, store):
     campaign = world.campaign([pair(1)], overlap=2)
     first, second = world.people[:2]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from fairlead.core.errors import DataError
@@ -23,6 +23,7 @@ from fairlead.feedback.errors import AnswerConflict, Conflict
 from fairlead.feedback.permissions import Actor, Thing, missing, require
 from fairlead.feedback.store import Store
 from fairlead.feedback.store.tables import (
+    BIG,
     Assignment,
     Campaign,
     Draft,
@@ -102,28 +103,30 @@ def submit(
         Missing: the task is not theirs.
     """
     extras = {
-        "active_ms": None if active_ms is None else max(0, min(int(active_ms), 2**31 - 1)),
+        "active_ms": None if active_ms is None else max(0, min(int(active_ms), BIG)),
         "ui_version": ui_version[:64] if not unstorable(ui_version) else "",
         "markdown": markdown,
     }
 
     def keep(session: Session) -> Receipt:
-        row, part = lock_own(session, actor, assignment)
+        row, part, campaign = lock_own(session, actor, assignment)
         if not secrets.compare_digest(row.client_key.encode(), client_key.encode()):
             raise Conflict(
                 "the answer belongs to another task",
                 where=f"assignment {assignment}",
                 remedy="load the task again; what was typed is kept as a draft",
             )
-        campaign = session.get_one(Campaign, row.campaign_id)
         settings = settings_of(campaign)
         subject = subject_of(session, row.order, settings.work)
         answer = settings.work.check(value, subject, reason=reason)
         sent = _Sent(answer, reason, extras, now)
-        stored = session.scalar(select(Response).where(Response.assignment_id == row.id))
+        asked = {"item": row.item_id, "assignment": row.id}
+        item, stored, draft = session.execute(_PLACE, asked).one()
         if stored is not None and stored.state in ("counted", "late"):
             return _again(session, campaign, settings, row, part, stored, sent)
-        return _first(session, campaign, settings, row, part, stored, sent)
+        if draft is not None:
+            session.delete(draft)
+        return _first(session, campaign, settings, row, part, item, stored, sent)
 
     return store.transact(keep)
 
@@ -145,9 +148,8 @@ def undo(store: Store, actor: Actor, response: int, *, now: datetime) -> int:
         if found is None:
             raise missing(name)
         require(actor, "work", Thing(owner=found.annotator_id, name=name))
-        row, part = lock_own(session, actor, found.assignment_id)
+        row, part, campaign = lock_own(session, actor, found.assignment_id)
         session.refresh(found, with_for_update=True)
-        campaign = session.get_one(Campaign, row.campaign_id)
         _refuse_undo(session, campaign, found)
         _take_back(session, settings_of(campaign), row, part, found, now)
         return row.id
@@ -197,7 +199,7 @@ def save_draft(
         )
 
     def keep(session: Session) -> int:
-        row, _ = lock_own(session, actor, assignment)
+        row, _, _ = lock_own(session, actor, assignment)
         draft = session.get(Draft, row.id)
         if row.state == "submitted":
             return 0 if draft is None else draft.seq
@@ -212,6 +214,16 @@ def save_draft(
 
 
 # Parts
+
+_PLACE = (
+    select(Item, Response, Draft)
+    .select_from(Item)
+    .outerjoin(Response, Response.assignment_id == bindparam("assignment"))
+    .outerjoin(Draft, Draft.assignment_id == bindparam("assignment"))
+    .where(Item.id == bindparam("item"))
+    .with_for_update(of=Item)
+)
+"""Where an answer goes: its item, which is locked now, and what the person left there before."""
 
 
 @dataclass(frozen=True)
@@ -234,13 +246,13 @@ def _first(
     settings: CampaignSettings,
     row: Assignment,
     part: Participation,
+    item: Item,
     stored: Response | None,
     sent: _Sent,
 ) -> Receipt:
     """Stores an answer where none counts: the first, or the one after an undo."""
     if stored is not None and stored.state == "withdrawn":
         raise AnswerConflict.between(None, sent.value, "you withdrew your work; nothing is stored")
-    item = session.get_one(Item, row.item_id, with_for_update=True)
     late = row.state != "leased" or row.lease_until <= sent.now
     counted = _take_place(campaign, row, item)
     row.state, row.closed_at = "submitted", sent.now
@@ -250,7 +262,6 @@ def _first(
     part.done_n += 1
     _fill(session, settings, row, response, sent)
     _count_gold(part, row, response, +1)
-    session.execute(delete(Draft).where(Draft.assignment_id == row.id))
     _remember(session, response, "submit", sent)
     return Receipt(response.id, response.revision, "stored" if counted else "late")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Select, exists, func, select, tuple_
+from sqlalchemy import Select, bindparam, exists, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from fairlead.core.errors import DataError, ServiceError
@@ -21,7 +21,7 @@ from fairlead.feedback import audit
 from fairlead.feedback.campaigns import (
     CampaignSettings,
     GuidelineInfo,
-    campaign_row,
+    permitted,
     set_item_state,
     settings_of,
 )
@@ -33,12 +33,12 @@ from fairlead.feedback.store.tables import (
     Annotator,
     Assignment,
     Campaign,
-    Candidate,
     Consent,
     Draft,
     Flag,
     Guideline,
     Item,
+    Moment,
     Participation,
     Response,
     Step,
@@ -170,15 +170,15 @@ def task(store: Store, actor: Actor, assignment: int) -> Task:
     with store.read() as session:
         row = _own(session, actor, assignment)
         settings = settings_of(session.get_one(Campaign, row.campaign_id))
-        return _task(session, settings, row)
+        return _task(session, settings, row, session.get_one(Item, row.item_id))
 
 
 def heartbeat(store: Store, actor: Actor, assignment: int, *, now: datetime) -> Lease:
     """Prolongs a lease while somebody is at work; brings an expired one back if there is room."""
 
     def beat(session: Session) -> Lease:
-        row, _ = lock_own(session, actor, assignment)
-        settings = settings_of(session.get_one(Campaign, row.campaign_id))
+        row, _, campaign = lock_own(session, actor, assignment)
+        settings = settings_of(campaign)
         if row.state == "expired":
             lease_again(session, row, settings, now)
         elif row.state == "leased":
@@ -192,7 +192,7 @@ def release(store: Store, actor: Actor, assignment: int, *, now: datetime) -> No
     """Gives an item back unanswered; the draft stays, and the person may get it again."""
 
     def give_back(session: Session) -> None:
-        row, _ = lock_own(session, actor, assignment)
+        row, _, _ = lock_own(session, actor, assignment)
         if row.state == "leased":
             _close(session, row, "released", now)
 
@@ -203,8 +203,9 @@ def release_all(store: Store, actor: Actor, *, now: datetime) -> int:
     """Gives back all that a person holds, e.g. when they log out; returns how many."""
 
     def give_back(session: Session) -> int:
-        held = session.scalars(_live(actor.pseudonym, now).order_by(Assignment.item_id)).all()
-        for row in held:
+        asked = {"annotator": actor.pseudonym, "now": now}
+        held = session.scalars(_LIVE, asked).all()
+        for row in sorted(held, key=lambda one: one.item_id):
             _close(session, row, "released", now)
         return len(held)
 
@@ -223,7 +224,7 @@ def skip(
     _known_reason(reason, SKIP_REASONS, note)
 
     def pass_on(session: Session) -> None:
-        row, part = lock_own(session, actor, assignment)
+        row, part, campaign = lock_own(session, actor, assignment)
         if row.state == "skipped":
             return
         if row.state == "submitted":
@@ -233,9 +234,8 @@ def skip(
         item = _close(session, row, "skipped", now)
         row.skip_reason, row.skip_note = reason, note
         if row.purpose == "normal":
-            settings = settings_of(session.get_one(Campaign, row.campaign_id))
             item.skip_n += 1
-            if item.skip_n >= settings.skip_limit:
+            if item.skip_n >= settings_of(campaign).skip_limit:
                 item.state = "dropped"
         session.flush()
         audit.record(session, now, actor.pseudonym, "skip", f"assignment:{row.id}", reason)
@@ -287,71 +287,166 @@ def expire_leases(store: Store, campaign: int, *, now: datetime) -> int:
     return store.transact(lambda session: _expire(session, campaign, now))
 
 
+# Statements of every claim and every answer, built once
+
+_IS_STALE = (
+    Assignment.campaign_id == bindparam("campaign"),
+    Assignment.state == "leased",
+    Assignment.lease_until <= bindparam("now", type_=Moment),
+)
+_START = (
+    select(
+        Campaign,
+        Annotator.state.label("person"),
+        Annotator.consent_version,
+        Annotator.content_opt_out,
+        select(func.max(Consent.version)).scalar_subquery().label("newest"),
+        exists().where(*_IS_STALE).label("any_stale"),
+    )
+    .select_from(Campaign)
+    .outerjoin(Annotator, Annotator.id == bindparam("annotator"))
+    .where(Campaign.id == bindparam("campaign"))
+)
+_STALE = (
+    select(Assignment, Item)
+    .join(Item, Assignment.item_id == Item.id)
+    .where(*_IS_STALE)
+    .order_by(Assignment.lease_until)
+    .limit(50)
+    .with_for_update(skip_locked=True, of=[Assignment, Item])
+)
+_LIVE = (
+    select(Assignment)
+    .where(
+        Assignment.annotator_id == bindparam("annotator"),
+        Assignment.state == "leased",
+        Assignment.lease_until > bindparam("now", type_=Moment),
+    )
+    .order_by(Assignment.id)
+    .with_for_update()
+)
+_PART = (
+    select(Participation)
+    .where(
+        Participation.campaign_id == bindparam("campaign"),
+        Participation.annotator_id == bindparam("annotator"),
+    )
+    .with_for_update()
+)
+
+
+def _unseen(purpose: Purpose) -> Select[Item]:
+    """Open items of a role that the person does not have and has not closed."""
+    had = exists().where(
+        Assignment.item_id == Item.id,
+        Assignment.annotator_id == bindparam("annotator"),
+        Assignment.purpose == purpose,
+        Assignment.state.not_in(_GIVEN_BACK),
+    )
+    return select(Item).where(
+        Item.campaign_id == bindparam("campaign"),
+        Item.role == purpose,
+        Item.state == "open",
+        ~had,
+    )
+
+
+_ANY_OPEN = _unseen("normal").with_only_columns(Item.id).limit(1)
+_OPEN = (
+    _unseen("normal")
+    .order_by(Item.rank, Item.id)
+    .limit(1)
+    .with_for_update(skip_locked=True, of=Item)
+)
+_OPEN_BEHIND = _OPEN.where(
+    tuple_(Item.rank, Item.id)
+    > tuple_(bindparam("rank", type_=Item.rank.type), bindparam("item", type_=Item.id.type))
+)
+_OF_ITEM = select(Assignment.id, Assignment.annotator_id, Assignment.state, Assignment.turn).where(
+    Assignment.item_id == bindparam("item"), Assignment.purpose == bindparam("purpose")
+)
+_OWN = (
+    select(Participation, Assignment, Campaign)
+    .join(
+        Assignment,
+        (Assignment.campaign_id == Participation.campaign_id)
+        & (Assignment.annotator_id == Participation.annotator_id),
+    )
+    .join(Campaign, Campaign.id == Assignment.campaign_id)
+    .where(Assignment.id == bindparam("assignment"))
+    .with_for_update(of=[Participation, Assignment])
+)
+_TYPED = (
+    select(Draft, Response)
+    .select_from(Assignment)
+    .outerjoin(Draft, Draft.assignment_id == Assignment.id)
+    .outerjoin(Response, Response.assignment_id == Assignment.id)
+    .where(Assignment.id == bindparam("assignment"))
+)
+
+
 # Parts of a claim
+
+
+@dataclass(frozen=True)
+class _Given:
+    """An assignment that was leased just now, and whether it was made for that."""
+
+    row: Assignment
+    item: Item
+    made: bool
 
 
 def _claim(
     session: Session, actor: Actor, campaign: int, now: datetime, another: bool
 ) -> Task | Nothing:
-    row = campaign_row(session, actor, "work", campaign)
+    asked = {"campaign": campaign, "annotator": actor.pseudonym, "now": now}
+    found = session.execute(_START, asked).one_or_none()
+    if found is None:
+        raise missing(f"campaign {campaign}")
+    row = permitted(found[0], actor, "work", f"campaign {campaign}")
     settings = settings_of(row)
-    refusal = _may_not_work(session, actor, row, settings)
+    refusal = _may_not_work(actor, row, settings, found)
     if refusal is not None:
         return refusal
     part = _participation(session, campaign, actor.pseudonym)
-    _expire(session, campaign, now)
+    if found.any_stale:
+        _expire(session, campaign, now)
     if part.state == "paused":
         return _waiting()
-    live = session.scalars(_live(actor.pseudonym, now)).all()
+    live = session.scalars(_LIVE, asked).all()
     held = [one for one in live if one.campaign_id == campaign]
     if held and (not another or len(held) >= MAX_LIVE):
         resumed = held[-1] if another else held[0]
         _prolong(resumed, settings, now)
-        return _task(session, settings, resumed)
+        return _task(session, settings, resumed, session.get_one(Item, resumed.item_id))
     elsewhere = [one for one in live if one.campaign_id != campaign]
     for one in elsewhere[: max(0, len(live) - MAX_LIVE + 1)]:
         _close(session, one, "released", now)
-    found = _next(session, row, settings, part, now)
-    if found is None:
+    given = _next(session, row, settings, part, now)
+    if given is None:
         return _waiting() if part.state == "paused" else Nothing("empty", "All work is done.")
-    session.flush()
-    return _task(session, settings, *found)
+    return _task(session, settings, given.row, given.item, untouched=given.made)
 
 
 def _expire(session: Session, campaign: int, now: datetime) -> int:
     """Takes back some leases that ran out; never waits: what is locked is left to the next."""
-    stale = (
-        select(Assignment, Item)
-        .join(Item, Assignment.item_id == Item.id)
-        .where(
-            Assignment.campaign_id == campaign,
-            Assignment.state == "leased",
-            Assignment.lease_until <= now,
-        )
-        .order_by(Assignment.lease_until)
-        .limit(50)
-    )
-    rows = session.execute(stale.with_for_update(skip_locked=True, of=[Assignment, Item])).all()
+    rows = session.execute(_STALE, {"campaign": campaign, "now": now}).all()
     for row, item in rows:
         _end(row, item, "expired", now)
     return len(rows)
 
 
 def _may_not_work(
-    session: Session, actor: Actor, campaign: Campaign, settings: CampaignSettings
+    actor: Actor, campaign: Campaign, settings: CampaignSettings, found: Any
 ) -> Nothing | None:
-    newest_consent = select(func.max(Consent.version)).scalar_subquery()
-    found = session.execute(
-        select(Annotator, newest_consent).where(Annotator.id == actor.pseudonym)
-    ).one_or_none()
-    if found is None or found[0].state != "active":
+    if found.person != "active":
         raise missing(f"annotator {actor.pseudonym}")
-    person, newest = found
     if campaign.state != "open":
         return Nothing("not_open", f"This campaign is {campaign.state}.")
-    if settings.content_warning and person.content_opt_out:
+    if settings.content_warning and found.content_opt_out:
         return Nothing("opted_out", "You chose not to see content that may distress.")
-    if newest is not None and person.consent_version != newest:
+    if found.newest is not None and found.consent_version != found.newest:
         return Nothing("consent", "Please read and agree to what happens with your answers.")
     return None
 
@@ -362,8 +457,7 @@ def _waiting() -> Nothing:
 
 def _participation(session: Session, campaign: int, annotator: str) -> Participation:
     """A person's counters in a campaign, locked until the transaction ends."""
-    key = (campaign, annotator)
-    part = session.get(Participation, key, with_for_update=True)
+    part = session.scalar(_PART, {"campaign": campaign, "annotator": annotator})
     if part is None:
         part = Participation(campaign_id=campaign, annotator_id=annotator)
         session.add(part)
@@ -371,17 +465,8 @@ def _participation(session: Session, campaign: int, annotator: str) -> Participa
     return part
 
 
-def _live(annotator: str, now: datetime) -> Select[Assignment]:
-    return (
-        select(Assignment)
-        .where(
-            Assignment.annotator_id == annotator,
-            Assignment.state == "leased",
-            Assignment.lease_until > now,
-        )
-        .order_by(Assignment.id)
-        .with_for_update()
-    )
+def _whose(part: Participation) -> dict[str, Any]:
+    return {"campaign": part.campaign_id, "annotator": part.annotator_id}
 
 
 def _next(
@@ -390,7 +475,7 @@ def _next(
     settings: CampaignSettings,
     part: Participation,
     now: datetime,
-) -> tuple[Assignment, Item] | None:
+) -> _Given | None:
     if part.state == "new":
         item = _screening_item(session, settings, part)
         if item is not None:
@@ -414,8 +499,8 @@ def _screening_item(
 ) -> Item | None:
     if part.screening_n >= settings.screening:
         return None
-    query = _unseen(part, "screening").order_by(Item.rank, Item.id).limit(1)
-    return session.scalars(query).first()
+    query = _unseen("screening").order_by(Item.rank, Item.id).limit(1)
+    return session.scalars(query, _whose(part)).first()
 
 
 def _admit(settings: CampaignSettings, part: Participation) -> None:
@@ -447,8 +532,8 @@ def _drawn_item(
 
 
 def _gold_item(session: Session, part: Participation, seed: Seed) -> Item | None:
-    ids = session.scalars(_unseen(part, "gold").with_only_columns(Item.id).order_by(Item.id)).all()
-    return _picked(session, ids, seed)
+    query = _unseen("gold").with_only_columns(Item.id).order_by(Item.id)
+    return _picked(session, session.scalars(query, _whose(part)).all(), seed)
 
 
 def _repeat_item(
@@ -489,33 +574,15 @@ def _open_item(session: Session, part: Participation) -> Item | None:
 
     Looks behind the item claimed last; from the start only when nothing is left there.
     """
-    query = _unseen(part, "normal").order_by(Item.rank, Item.id).limit(1)
-    locked = query.with_for_update(skip_locked=True, of=Item)
+    asked = {**_whose(part), "rank": part.cursor_rank, "item": part.cursor_item}
     if part.cursor_item is not None:
-        behind = tuple_(Item.rank, Item.id) > tuple_(part.cursor_rank, part.cursor_item)
-        item = session.scalars(locked.where(behind)).first()
+        item = session.scalars(_OPEN_BEHIND, asked).first()
         if item is not None:
             return item
-    item = session.scalars(locked).first()
-    if item is None and session.scalars(query.with_only_columns(Item.id)).first() is not None:
+    item = session.scalars(_OPEN, asked).first()
+    if item is None and session.scalars(_ANY_OPEN, asked).first() is not None:
         raise _AllLocked
     return item
-
-
-def _unseen(part: Participation, purpose: Purpose) -> Select[Item]:
-    """Open items of a role that the person does not have and has not closed."""
-    had = exists().where(
-        Assignment.item_id == Item.id,
-        Assignment.annotator_id == part.annotator_id,
-        Assignment.purpose == purpose,
-        Assignment.state.not_in(_GIVEN_BACK),
-    )
-    return select(Item).where(
-        Item.campaign_id == part.campaign_id,
-        Item.role == purpose,
-        Item.state == "open",
-        ~had,
-    )
 
 
 def _assign(
@@ -526,16 +593,18 @@ def _assign(
     item: Item,
     purpose: Purpose,
     now: datetime,
-) -> tuple[Assignment, Item]:
+) -> _Given:
     """Leases an item: the person's earlier assignment of it, or a new one."""
-    key = (Assignment.item_id == item.id, Assignment.annotator_id == part.annotator_id)
-    row = session.scalar(select(Assignment).where(*key, Assignment.purpose == purpose))
-    if row is None:
-        row = _new_assignment(session, campaign, part, item, purpose, now)
+    others = session.execute(_OF_ITEM, {"item": item.id, "purpose": purpose}).all()
+    mine = next((one.id for one in others if one.annotator_id == part.annotator_id), None)
+    if mine is not None:
+        row = session.get_one(Assignment, mine)
+    else:
+        row = _new_assignment(session, campaign, part, item, purpose, others, now)
     row.guideline_version = campaign.guideline_version
     _lease(row, item, settings, now)
     session.flush()
-    return row, item
+    return _Given(row, item, made=mine is None)
 
 
 def _new_assignment(
@@ -544,22 +613,18 @@ def _new_assignment(
     part: Participation,
     item: Item,
     purpose: Purpose,
+    others: Sequence[Any],
     now: datetime,
 ) -> Assignment:
-    ids = session.scalars(
-        select(Candidate.id).where(Candidate.item_id == item.id).order_by(Candidate.idx)
-    ).all()
-    shown = select(Assignment.turn).where(Assignment.item_id == item.id)
+    ids = [one.id for one in item.candidates]
     if purpose == "repeat":
         # Another order than the first time, so that it shows who follows positions.
-        shown = shown.where(Assignment.annotator_id == part.annotator_id)
+        mine = (Assignment.item_id == item.id, Assignment.annotator_id == part.annotator_id)
+        turns = session.scalars(select(Assignment.turn).where(*mine)).all()
     else:
-        shown = shown.where(
-            Assignment.purpose == purpose, Assignment.state.in_(("leased", "submitted"))
-        )
+        turns = [one.turn for one in others if one.state in ("leased", "submitted")]
     root = Seed(campaign.seed)
     seed = root.child("order", part.annotator_id, part.shown_n)
-    turns = session.scalars(shown).all()
     turn = next_turn(turns, len(ids), part.pairs_n, part.first_n, seed)
     row = Assignment(
         item_id=item.id,
@@ -626,7 +691,7 @@ def lease_item(
     row = session.scalar(select(Assignment).where(*key, Assignment.purpose == "normal"))
     if row is not None and row.state not in _GIVEN_BACK:
         return row
-    return _assign(session, campaign, settings_of(campaign), part, item, "normal", now)[0]
+    return _assign(session, campaign, settings_of(campaign), part, item, "normal", now).row
 
 
 def _prolong(row: Assignment, settings: CampaignSettings, now: datetime) -> None:
@@ -672,28 +737,24 @@ def _own(session: Session, actor: Actor, assignment: int) -> Assignment:
     return row
 
 
-def lock_own(session: Session, actor: Actor, assignment: int) -> tuple[Assignment, Participation]:
+def lock_own(
+    session: Session, actor: Actor, assignment: int
+) -> tuple[Assignment, Participation, Campaign]:
     """One of a person's own assignments and their counters, locked until the transaction ends.
+
+    Returns:
+        Both, and the campaign that they belong to, not locked.
 
     Raises:
         Missing: it is not theirs.
     """
-    found = session.execute(
-        select(Participation, Assignment)
-        .join(
-            Assignment,
-            (Assignment.campaign_id == Participation.campaign_id)
-            & (Assignment.annotator_id == Participation.annotator_id),
-        )
-        .where(Assignment.id == assignment)
-        .with_for_update(of=[Participation, Assignment])
-    ).one_or_none()
+    found = session.execute(_OWN, {"assignment": assignment}).one_or_none()
     name = f"assignment {assignment}"
     if found is None:
         raise missing(name)
-    part, row = found
+    part, row, campaign = found
     require(actor, "work", Thing(owner=row.annotator_id, name=name))
-    return row, part
+    return row, part, campaign
 
 
 def _known_reason(reason: str, known: Sequence[str], note: str) -> None:
@@ -711,16 +772,17 @@ def _known_reason(reason: str, known: Sequence[str], note: str) -> None:
 
 
 def _task(
-    session: Session, settings: CampaignSettings, row: Assignment, item: Item | None = None
+    session: Session,
+    settings: CampaignSettings,
+    row: Assignment,
+    item: Item,
+    *,
+    untouched: bool = False,
 ) -> Task:
-    item = item or session.get_one(Item, row.item_id)
-    draft, response = session.execute(
-        select(Draft, Response)
-        .select_from(Assignment)
-        .outerjoin(Draft, Draft.assignment_id == Assignment.id)
-        .outerjoin(Response, Response.assignment_id == Assignment.id)
-        .where(Assignment.id == row.id)
-    ).one()
+    """What is shown. An untouched assignment was just made, so it has no draft and no answer."""
+    draft = response = None
+    if not untouched:
+        draft, response = session.execute(_TYPED, {"assignment": row.id}).one()
     return Task(
         assignment=row.id,
         campaign=row.campaign_id,
@@ -729,7 +791,7 @@ def _task(
         lease_until=row.lease_until,
         work=settings.work,
         messages=tuple(Message.model_validate(one) for one in item.messages),
-        candidates=_shown_candidates(session, row, with_steps=settings.work.needs_steps),
+        candidates=_shown_candidates(session, row, item, with_steps=settings.work.needs_steps),
         guideline=_guideline(session, row),
         markdown=settings.markdown,
         content_warning=settings.content_warning,
@@ -740,10 +802,9 @@ def _task(
 
 
 def _shown_candidates(
-    session: Session, row: Assignment, *, with_steps: bool
+    session: Session, row: Assignment, item: Item, *, with_steps: bool
 ) -> tuple[ShownCandidate, ...]:
-    found = select(Candidate.id, Candidate.text).where(Candidate.item_id == row.item_id)
-    texts = dict(session.execute(found).tuples().all())
+    texts = {one.id: one.text for one in item.candidates}
     steps: dict[int, list[str]] = {}
     if with_steps:
         query = select(Step).where(Step.candidate_id.in_(row.order)).order_by(Step.idx)

@@ -18,6 +18,7 @@ from fairlead.feedback.store.tables import Audit, AuditHead
 
 START = "0" * 64
 """What the first entry points back to."""
+_HEAD = select(AuditHead).where(AuditHead.id == 1).with_for_update()
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def record(
         payload: what the entry vouches for; only its hash is stored. What can be guessed from few
             possibilities needs a nonce in it.
     """
-    head = session.scalars(select(AuditHead).where(AuditHead.id == 1).with_for_update()).one()
+    head = session.scalars(_HEAD).one()
     link = Audit(
         seq=head.seq + 1,
         at=now,

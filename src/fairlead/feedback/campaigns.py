@@ -19,6 +19,7 @@ from fairlead.feedback.errors import Conflict
 from fairlead.feedback.permissions import LOCAL, Action, Actor, Thing, missing, require
 from fairlead.feedback.store import Store
 from fairlead.feedback.store.tables import (
+    BIG,
     Campaign,
     Candidate,
     Flag,
@@ -109,7 +110,7 @@ class NewItem(Record):
     external_id: str = Field(min_length=1, max_length=200)
     messages: tuple[Message, ...] = ()
     candidates: tuple[NewCandidate, ...] = ()
-    priority: int = Field(default=0, ge=-(2**31) + 1, le=2**31 - 1)
+    priority: int = Field(default=0, ge=-BIG, le=BIG)
     """Larger comes first."""
     stratum: str = ""
     propensity: float = Field(default=1.0, gt=0, le=1)
@@ -581,10 +582,20 @@ def campaign_row(
         Missing: it is not there, or not for the one who asks.
         Refused: it may be seen, but this may not be done.
     """
-    row = session.get(Campaign, campaign)
+    row, name = session.get(Campaign, campaign), name or f"campaign {campaign}"
     if row is None:
-        raise missing(name or f"campaign {campaign}")
-    thing = Thing(project=row.project_id, name=name or f"campaign {campaign}")
+        raise missing(name)
+    return permitted(row, actor, action, name)
+
+
+def permitted(row: Campaign, actor: Actor, action: Action, name: str) -> Campaign:
+    """A campaign that was looked up, after asking whether the actor may do this in it.
+
+    Raises:
+        Missing: it is not for the one who asks.
+        Refused: it may be seen, but this may not be done.
+    """
+    thing = Thing(project=row.project_id, name=name)
     require(actor, action, thing)
     if row.state == "draft" and actor.role == "annotator":
         raise missing(thing.name)

@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 
@@ -60,6 +60,8 @@ class Table(DeclarativeBase):
     }
 
 
+BIG = 2**31 - 1
+"""The largest whole number of a column."""
 Name = String(64)
 """Short values that the program chooses: states, kinds, pseudonyms, hex digests."""
 
@@ -254,6 +256,7 @@ class Item(Table):
     meta: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Source, row, subset and whatever an import wants to keep; never shown to annotators."""
     created_at: Mapped[datetime]
+    candidates: Mapped[list["Candidate"]] = relationship(viewonly=True, order_by="Candidate.idx")
 
 
 class Candidate(Table):

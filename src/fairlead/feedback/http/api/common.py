@@ -10,12 +10,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from fairlead.feedback.http.problems import FieldProblem, Problem
+from fairlead.feedback.store.tables import BIG
 from fairlead.feedback.work import unstorable
 
 __all__ = ["BIG", "DEEPEST", "ApiRoute", "FieldProblem", "Id", "Name", "Problem", "part"]
-
-BIG = 2**31 - 1
-"""The largest number that every database keeps."""
 
 Id = Annotated[int, Path(ge=1, le=BIG)]
 """The number of a thing."""
