@@ -1,10 +1,10 @@
-# make setup | quickstart | lint | test | test-all | support | bench ARGS="..."
+# make setup | quickstart | lint | test | test-all | test-interop | support | bench ARGS="..."
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: setup quickstart lint test test-all support bench
+.PHONY: setup quickstart lint test test-all test-interop support bench
 
 setup: $(STAMP)
 
@@ -25,13 +25,20 @@ lint: setup
 	$(BIN)/lint-imports
 
 # One process per core, each on one thread: the tests' models are too small for more.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --ignore tests/interop
 
 test: lint
 	$(TESTS) -m "not slow"
 
 test-all: lint
 	$(TESTS)
+
+# Other projects' harnesses bring so many packages that they get an environment of their own.
+test-interop:
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/pip install -q -c constraints.txt torch==2.13.0
+	.venv-interop/bin/pip install -q -c constraints.txt -e '.[inspect,lm-eval]' pytest pytest-timeout beartype
+	OMP_NUM_THREADS=1 .venv-interop/bin/python -m pytest tests/interop
 
 # What does not pass is missing from the page; results of other devices stay in it.
 support: setup

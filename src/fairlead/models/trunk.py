@@ -6,6 +6,8 @@ safe is not looked up in a list: it is tried on a few tokens when the model is w
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +117,20 @@ class Trunk:
             inner.set_attn_implementation(before)
         inner.train(was_training)
         return packs
+
+
+@contextmanager
+def unpacked(model: nn.Module) -> Iterator[None]:
+    """Within the block the model attends as it comes, so that others' code can call it."""
+    inner = body(model)
+    if inner.config._attn_implementation != NAME:
+        yield
+        return
+    inner.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        inner.set_attn_implementation(NAME)
 
 
 def _probe(model: nn.Module, *, shared: bool) -> Packed:
