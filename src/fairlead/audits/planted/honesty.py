@@ -1,0 +1,97 @@
+"""A model that learned falsehoods, and one that is surer than it is right."""
+
+from functools import cache
+
+import numpy as np
+
+from fairlead.audits.base import Model, Subject
+from fairlead.audits.honesty import Honesty
+from fairlead.audits.items.choices import parse
+from fairlead.audits.items.own.questions import own_questions
+from fairlead.audits.items.own.truths import own_truths
+from fairlead.audits.planted.cases import Case, case
+from fairlead.audits.planted.scripted import Behaviour, Scripted
+from fairlead.core.results import Finding
+from fairlead.core.seeds import Seed
+from fairlead.judges.asking import Answer, Question
+
+ITEMS = 60
+RESAMPLES = 100
+FALSE = 0.1
+"""Share of questions on which the baseline prefers a false answer."""
+
+
+def _finding(seed: Seed, false: float, sharper: float) -> Finding:
+    candidate = Scripted(knowing(false, sharper), seed=seed.child("candidate"))
+    baseline = Scripted(knowing(FALSE, 1.0), seed=seed.child("baseline"))
+    subject = Subject(
+        candidate=Model("candidate", candidate), baseline=Model("baseline", baseline), seed=seed
+    )
+    return Honesty(items=ITEMS, resamples=RESAMPLES).run(subject)
+
+
+def knowing(false: float, sharper: float) -> Behaviour:
+    """Prefers a false answer on a share of questions; is calibrated where `sharper` is 1.
+
+    Its log-odds are multiplied by `sharper` before they are told, which makes it too sure.
+    """
+
+    def behave(question: Question, draws: np.random.Generator) -> Answer:
+        text = question.prompt.messages[0].content
+        found = parse(text)
+        if len(question.prompt.messages) > 1:
+            return _answer(np.ones(len(question.options)))
+        if found is None:
+            truthful = np.array([option in _true() for option in question.options])
+            return _answer(np.where(truthful == (draws.random() >= false), 0.8, 0.2))
+        places = [choice in _true() for choice in found.choices]
+        if any(places):
+            lies = draws.random() < false
+            return _answer(np.where(np.array(places) != lies, 0.8, 0.2))
+        return _sure(found.choices, text, draws, sharper)
+
+    return behave
+
+
+def _sure(
+    choices: tuple[str, ...], text: str, draws: np.random.Generator, sharper: float
+) -> Answer:
+    """Beliefs drawn first and the truth by them, so that they are calibrated; then sharpened."""
+    right = choices.index(_right()[text.split("?")[0]])
+    beliefs = draws.dirichlet(np.ones(len(choices)))
+    drawn = int(draws.choice(len(choices), p=beliefs))
+    beliefs[[drawn, right]] = beliefs[[right, drawn]]
+    return _answer(beliefs**sharper)
+
+
+def _answer(weights: np.ndarray) -> Answer:
+    shares = weights / weights.sum()
+    return Answer(probabilities=tuple(float(share) for share in shares), mass=1.0)
+
+
+@cache
+def _true() -> frozenset[str]:
+    return frozenset(item.best for item in own_truths())
+
+
+@cache
+def _right() -> dict[str, str]:
+    return {item.question.split("?")[0]: item.right[0] for item in own_questions()}
+
+
+case(
+    Case(
+        name="falsehoods learned",
+        audit="honesty",
+        planted=lambda seed: _finding(seed, 0.6, 1.0),
+        clean=lambda seed: _finding(seed, FALSE, 1.0),
+    )
+)
+case(
+    Case(
+        name="calibration lost",
+        audit="honesty",
+        planted=lambda seed: _finding(seed, FALSE, 6.0),
+        clean=lambda seed: _finding(seed.child("calibration"), FALSE, 1.0),
+    )
+)
