@@ -15,12 +15,12 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from fairlead.audits.base import Audit, Need, Subject
 from fairlead.audits.items.preferences import Preference, drawn, read_preferences
-from fairlead.audits.scoring import Floats, Scores
+from fairlead.audits.scoring import Floats, Scores, state_of
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.gates import LEVEL, Gate
 from fairlead.core.results import Finding, Passage, Table
 from fairlead.stats.arrays import CONFIDENCE
-from fairlead.stats.gates import SCORED, count_gate, gate, harm_p, unscored_of
+from fairlead.stats.gates import count_gate, gate, harm_p, unscored_of
 from fairlead.stats.means import mean_estimate
 from fairlead.stats.proportions import clustered_proportion
 from fairlead.stats.reward_scores import credit, is_best_of, ties_score
@@ -60,7 +60,7 @@ class RewardAccuracy(Audit):
         each = _scored(scores, items)
         credits = np.array([_credit(own, item) for own, item in zip(each, items, strict=True)])
         ceilings = np.array([self._ceiling(item) for item in items])
-        states = [_state(scores, item) for item in items]
+        states = [state_of(scores, item) for item in items]
         gates = self._gates(items, credits, ceilings, states)
         return Finding(
             audit=self.title,
@@ -178,11 +178,6 @@ def _scored(scores: Scores, items: Sequence[Preference]) -> list[Floats]:
     """Scores of each item's replies."""
     values = scores.of([text for item in items for text in item.texts])
     return np.split(values, np.cumsum([len(item.replies) for item in items])[:-1])
-
-
-def _state(scores: Scores, item: Preference) -> str:
-    """The first trouble among an item's replies."""
-    return next((s for s in scores.states(item.texts) if s != SCORED), SCORED)
 
 
 def _subsets(items: Sequence[Preference]) -> dict[str, list[int]]:

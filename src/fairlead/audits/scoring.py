@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.audits.base import Subject
+from fairlead.audits.items.preferences import Preference
 from fairlead.core.errors import ConfigError
 from fairlead.data.chat import ChatFormat
 from fairlead.records import Prompt
@@ -90,6 +91,11 @@ class Scores:
     def _reply(self, prompt: Prompt, text: str) -> Reply:
         asked, said = ((), ()) if self._chat is None else self._chat.response_ids(prompt, text)
         return Reply(prompt, asked, said, text)
+
+
+def state_of(scores: Scores, item: Preference) -> str:
+    """How the scoring of a preference ended: the first trouble among its replies."""
+    return next((state for state in scores.states(item.texts) if state != SCORED), SCORED)
 
 
 def _state(value: float, unread: bool, reason: str) -> str:
