@@ -244,15 +244,49 @@ def verify(
 @app.command()
 @for_people
 def report(
-    run_dir: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False
+    run_dir: Annotated[Path, typer.Argument(help="Run folder; for --check also a stored report.")],
+    as_json: Json = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown only.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compute the verdict anew from the stored numbers.")
+    ] = False,
+    evidence: Annotated[
+        Path | None,
+        typer.Option("--evidence", help="Folder for model card, datasheet and bill of materials."),
+    ] = None,
 ) -> None:
-    """Write the report of a run as one HTML page, or print its numbers."""
-    from fairlead.report import report_json, write_report
+    """Write the report of a run as one HTML page, or print its numbers.
 
-    if as_json:
+    With --check, exit code 0: SHIP; 1: DO NOT SHIP; 2: NOT ENOUGH EVIDENCE; 3: stored verdicts
+    do not follow from their numbers, or there are none.
+    """
+    from fairlead.report import report_json, report_markdown, write_evidence, write_report
+
+    if check:
+        _check(run_dir)
+    elif as_json:
         print_json(report_json(run_dir))
+    elif as_markdown:
+        out.print(report_markdown(run_dir), markup=False, highlight=False, end="")
+    elif evidence is not None:
+        for path in write_evidence(run_dir, evidence):
+            out.print(str(path), markup=False)
     else:
         out.print(str(write_report(run_dir)), markup=False)
+
+
+@ending(ERROR)
+def _check(path: Path) -> None:
+    from fairlead.core.gates import EXIT_CODES
+    from fairlead.report import check
+
+    found = check(path)
+    for problem in found.problems:
+        err.print(f"not so: {problem}", markup=False, highlight=False)
+    if found.problems:
+        raise typer.Exit(ERROR)
+    out.print(f"{found.decision}, from {found.gates} gates", markup=False, highlight=False)
+    raise typer.Exit(EXIT_CODES[found.decision])
 
 
 @app.command()

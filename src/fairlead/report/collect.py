@@ -5,9 +5,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fairlead.core.errors import DataError
-from fairlead.core.files import read_lines
+from fairlead.core.files import read_json, read_lines
 from fairlead.core.results import StageResult, read_result
 from fairlead.lineage.manifest import Manifest, read
 from fairlead.lineage.run import RunRecord, StageRecord, read_run
@@ -35,6 +36,8 @@ class StageView:
     manifest: Manifest | None
     result: StageResult
     curves: list[Curve]
+    settings: dict[str, Any]
+    """The stage's settings, as its config.json holds them; empty where it has none."""
     notes: list[str]
     """The stage's own notes, then what the report could not read."""
 
@@ -121,7 +124,15 @@ def _read_stage(folder: Path, record: StageRecord) -> StageView:
     result = read_result(folder) if (folder / "result.json").exists() else StageResult()
     metrics = folder / "metrics.jsonl"
     curves, gaps = read_curves(metrics) if metrics.exists() else ([], [])
-    return StageView(record, manifest, result, curves, [*result.notes, *problems, *gaps])
+    notes = [*result.notes, *problems, *gaps]
+    return StageView(record, manifest, result, curves, _read_settings(folder), notes)
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    config = read_json(path) if path.exists() else {}
+    stage = config.get("stage") if isinstance(config, dict) else None
+    return stage if isinstance(stage, dict) else {}
 
 
 def _read_manifest(folder: Path, record: StageRecord) -> tuple[Manifest | None, list[str]]:

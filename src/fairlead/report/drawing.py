@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import textwrap
 from html import escape
 from typing import Any
 
@@ -60,8 +61,8 @@ def draw_figure(figure: Figure, *, legend: bool = False) -> Markup:
         axes = canvas.subplots()
         for number, series in enumerate(figure.series):
             _draw_series(axes, series, number)
-        axes.set_xlabel(figure.x_label)
-        axes.set_ylabel(figure.y_label)
+        axes.set_xlabel(textwrap.fill(figure.x_label, 60))
+        axes.set_ylabel(textwrap.fill(figure.y_label, 36))
         if legend:
             canvas.legend(frameon=False, fontsize=8, loc="outside right center")
         labels = ", ".join(series.label for series in figure.series)

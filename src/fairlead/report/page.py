@@ -13,11 +13,33 @@ from markupsafe import Markup
 
 from fairlead.core.estimates import Estimate
 from fairlead.core.files import write_text
+from fairlead.core.results import Passage
+from fairlead.core.unseen import shown
 from fairlead.report.collect import RunView, StageView, read_view
 from fairlead.report.drawing import draw_curve, draw_figure, legend_mark
+from fairlead.report.forest import axis, mark
+from fairlead.report.groups import grouped
+from fairlead.report.numbers import duration, number
+from fairlead.report.reproducing import commands
+from fairlead.report.verdict import (
+    Ruling,
+    because,
+    changes,
+    headline,
+    misled,
+    ruling_of,
+    unscored_words,
+)
 
 SHOWN_SAMPLES = 6
 """Sample prompts that are open at first; the others unfold."""
+
+SHOWN_PASSAGES = 3
+"""Passages of a gate that are open at first."""
+
+SUMMARY_GATES, SUMMARY_REASONS, SUMMARY_REMARKS = 16, 12, 3
+"""Gates on the summary, which prints on two pages, sentences about them, and about judge and
+unscored answers each; what stops a release comes first, the others follow further down."""
 
 _MAIN_CURVES = re.compile(
     r"^loss($|/)|^reward($|/)|(^|[/_])kl([/_]|$)|grad(ient)?_norm|tokens_per_second", re.IGNORECASE
@@ -31,11 +53,14 @@ def render(run_dir: Path) -> str:
         DataError: the folder holds no readable run.
     """
     view = read_view(run_dir)
+    ruling = ruling_of(view)
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             view=view,
+            ruling=ruling,
+            **(_ruled(ruling) if ruling else {"groups": [], "passages": {}}),
             estimates=[(s.record.name, e) for s in view.stages for e in s.result.estimates],
             figures=[(s.record.name, f) for s in view.stages for f in s.result.figures],
             tables=[(s.record.name, t) for s in view.stages for t in s.result.tables],
@@ -43,8 +68,29 @@ def render(run_dir: Path) -> str:
             samples=[sample for s in view.stages for sample in s.result.samples],
             shown_samples=SHOWN_SAMPLES,
             facts=_facts(view),
+            commands=commands(view),
         )
     )
+
+
+def _ruled(ruling: Ruling) -> dict[str, Any]:
+    """What the page shows of the audits."""
+    on = axis([row.gate for row in ruling.rows])
+    rows = [(row, mark(row.gate, on)) for row in ruling.rows]
+    passages: dict[str, list[Passage]] = {}
+    for passage in (p for one in ruling.audited for f in one.findings for p in f.passages):
+        passages.setdefault(passage.about, []).append(passage)
+    return {
+        "axis": on,
+        "gates": rows[:SUMMARY_GATES],
+        "more_gates": rows[SUMMARY_GATES:],
+        "flattered": [said for row in ruling.rows if (said := misled(row.gate))],
+        "groups": grouped(ruling),
+        "passages": passages,
+        "shown_passages": SHOWN_PASSAGES,
+        "summary_reasons": SUMMARY_REASONS,
+        "summary_remarks": SUMMARY_REMARKS,
+    }
 
 
 def write_report(run_dir: Path) -> Path:
@@ -95,38 +141,6 @@ def _axis(low: float, high: float) -> tuple[float, float]:
     return min(0.0, 1.1 * low), max(0.0, 1.1 * high)
 
 
-def number(value: Any) -> str:
-    """A number for people: about four figures; other values as text."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "n/a"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else _decimal(value)
-
-
-def _decimal(value: float) -> str:
-    size = abs(value)
-    if size and (size < 0.001 or size >= 1e7):
-        text = f"{value:.2e}"
-    elif size >= 1000:
-        text = f"{value:,.0f}"
-    else:
-        text = f"{value:.3f}" if size < 10 else f"{value:.1f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def duration(seconds: float) -> str:
-    """A duration for people: "0.4 s", "12 s", "3 min 20 s", "2 h 05 min"."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def _moment(value: datetime) -> Markup:
     text = Markup('<time datetime="{}">{}</time>')
     return text.format(value.isoformat(), f"{value.day} {value:%B %Y, %H:%M} {value.tzname()}")
@@ -166,6 +180,14 @@ def environment() -> Environment:
     )
     environment.filters |= {
         "number": number,
+        "shown": shown,
+        "breakable": lambda name: Markup("/<wbr>").join(name.split("/")),
+        "headline": headline,
+        "because": because,
+        "misled": misled,
+        "changes": lambda gate: changes(gate.change, gate.margin),
+        "unscored": unscored_words,
+        "beside": lambda finding: [("", estimate) for estimate in finding.estimates],
         "duration": duration,
         "moment": _moment,
         "bar": interval_bar,

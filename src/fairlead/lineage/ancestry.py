@@ -1,0 +1,107 @@
+"""Where a model came from: the stages behind it, and the models and data from outside the run."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairlead.core.errors import DataError
+from fairlead.core.files import read_json
+from fairlead.lineage.manifest import Inputs, Manifest, read
+from fairlead.lineage.run import RunRecord, StageRecord, read_run
+
+MODELS = ("model", "policy", "reward", "cost", "critic", "teacher")
+"""Settings of stages that name a model."""
+DATA = ("data", "train", "test", "labels", "people", "earlier", "harmless", "behaviours")
+"""Settings of stages that name data."""
+_HUB = re.compile(r"^[\w.-]+/[\w.-]+$")
+
+
+@dataclass(frozen=True)
+class External:
+    """A model or data from outside the run."""
+
+    name: str
+    """As the recipe names it."""
+    digest: str
+    """SHA-256 of the file or folder; empty where it came from a hub."""
+
+    @property
+    def hub_id(self) -> str | None:
+        """Its name on a hub; None for a file."""
+        return self.name if not self.digest and _HUB.match(self.name) else None
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One stage on the way to a model."""
+
+    record: StageRecord
+    settings: dict[str, Any]
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Ancestry:
+    """Everything a stage's outputs follow from."""
+
+    run: RunRecord
+    stages: tuple[Ancestor, ...]
+    """In the order of the run; the stage itself is the last."""
+    models: tuple[External, ...]
+    data: tuple[External, ...]
+
+    @property
+    def made(self) -> Ancestor:
+        """The stage whose ancestry it is."""
+        return self.stages[-1]
+
+
+def ancestry(run_dir: Path, stage: str) -> Ancestry:
+    """Follows the manifests of a run back from one stage.
+
+    Raises:
+        DataError: there is no such stage, or a stage on the way is not complete.
+    """
+    run = read_run(run_dir)
+    records = {record.name: record for record in run.stages}
+    wanted, found = [stage], dict[str, Ancestor]()
+    while wanted:
+        name = wanted.pop()
+        if name not in records:
+            raise DataError(
+                f"the run has no stage {name!r}", where=str(run_dir), expected=", ".join(records)
+            )
+        if name not in found:
+            found[name] = _ancestor(run_dir, records[name])
+            wanted += found[name].manifest.inputs.stages
+    stages = tuple(found[name] for name in records if name in found)
+    return Ancestry(run, stages, _externals(stages, MODELS), _externals(stages, DATA))
+
+
+def digest_of(name: str, inputs: Inputs) -> str:
+    """The recorded hash of what a recipe calls `name`: a stage's outputs, a file or a folder.
+
+    Returns:
+        An empty string where none was recorded, as for names on a hub.
+    """
+    if name.startswith("@"):
+        return inputs.stages.get(name[1:].split("/")[0], "")
+    plain = name.removeprefix("./")
+    return next((h for path, h in inputs.files.items() if f"/{path}".endswith(f"/{plain}")), "")
+
+
+def _ancestor(run_dir: Path, record: StageRecord) -> Ancestor:
+    folder = run_dir / record.folder
+    config = read_json(folder / "config.json")
+    return Ancestor(record, dict(config.get("stage") or {}), read(folder))
+
+
+def _externals(stages: tuple[Ancestor, ...], fields: tuple[str, ...]) -> tuple[External, ...]:
+    found: dict[str, External] = {}
+    for stage in stages:
+        for field in fields:
+            name = stage.settings.get(field)
+            if isinstance(name, str) and name and not name.startswith("@"):
+                found[name] = External(name, digest_of(name, stage.manifest.inputs))
+    return tuple(found.values())
