@@ -1,0 +1,17 @@
+"""Data of planted cases, as files for as long as a run takes."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Path of a JSON Lines file with these rows; it is gone after the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        yield str(path)
