@@ -42,8 +42,8 @@ class Arm:
     name: str
     policies: tuple[str, ...]
     """Compared with the baseline."""
-    critic: str | None = None
-    """Stage whose model is the critic, where its skills are measured."""
+    asked: tuple[str, str] | None = None
+    """Stages whose models criticise and compare, where their skills are measured."""
 
     @property
     def recipe(self) -> Path:
@@ -58,7 +58,7 @@ class Arm:
 
 ARMS = {
     "scripted": Arm("constitutional", ("sl_cai", "rl_cai")),
-    "self": Arm("self_critique", ("taught", "sl_cai", "rl_cai"), critic="taught"),
+    "self": Arm("self_critique", ("taught", "sl_cai", "rl_cai"), asked=("taught", "judge")),
 }
 
 
@@ -71,17 +71,20 @@ def measure(arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
     for stage in STAGES:
         for estimate in read_result(folder / "stages" / stage).estimates:
             found[estimate.name] = _bare(estimate)
-    if arm.critic:
-        measured = critic_skills(folder / "stages" / arm.critic / "model", seed)
+    if arm.asked:
+        measured = model_skills(*(folder / "stages" / name / "model" for name in arm.asked), seed)
         found |= {f"skill/{name}": _bare(estimate) for name, estimate in measured.items()}
     return {"seed": seed, "cpu_seconds": time.process_time() - before, "estimates": found}
 
 
-def critic_skills(model: Path, seed: int, *, n: int = 400) -> dict[str, Estimate]:
-    """What a model of the testbed can do as a critic, on replies to held-out prompts."""
-    critic = LocalRespondent(load_policy(str(model)).eval(), seed=Seed(seed).child("critic"))
+def model_skills(critic: Path, judge: Path, seed: int, *, n: int = 400) -> dict[str, Estimate]:
+    """What models of the testbed can do as critic and judge, on replies to held-out prompts."""
     own = Seed(seed).child("skills")
-    return skills(critic, load_constitution("assistant"), n=n, speaker=SPEAKER, seed=own)
+    asked = [
+        LocalRespondent(load_policy(str(model)).eval(), seed=own.child("asked"), name=model.name)
+        for model in (critic, judge)
+    ]
+    return skills(*asked, load_constitution("assistant"), n=n, speaker=SPEAKER, seed=own)
 
 
 def _bare(estimate: Estimate) -> dict[str, Any]:

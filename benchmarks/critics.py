@@ -25,12 +25,19 @@ SKILLS = {
 
 
 def skills(
-    critic: Respondent, constitution: Constitution, *, n: int, speaker: ReplyRates, seed: Seed
+    critic: Respondent,
+    judge: Respondent,
+    constitution: Constitution,
+    *,
+    n: int,
+    speaker: ReplyRates,
+    seed: Seed,
 ) -> dict[str, Estimate]:
-    """Measures a critic on replies to held-out prompts, each under every principle.
+    """Measures a critic and a judge on replies to held-out prompts, each under every principle.
 
     Args:
-        critic: who is asked.
+        critic: who criticises and revises.
+        judge: who compares; may be the same.
         constitution: principles that the testbed's scripted critic knows.
         n: prompts, of all kinds equally often.
         speaker: who replies, twice to each prompt.
@@ -50,7 +57,7 @@ def skills(
         chains = revise(critic, alone, prompts, first, ROUND)
         counted = {
             **_critiques(principle, chains),
-            "prefers": _preferences(critic, principle, prompts, first, second, seed),
+            "prefers": _preferences(judge, principle, prompts, first, second, seed),
         }
         found |= {
             f"{skill}/{principle.id}": proportion(sum(right), len(right))
@@ -82,7 +89,7 @@ def _critiques(principle: Principle, chains: Sequence[Chain]) -> dict[str, list[
 
 
 def _preferences(
-    critic: Respondent,
+    respondent: Respondent,
     principle: Principle,
     prompts: Sequence[Prompt],
     first: Sequence[str],
@@ -90,7 +97,7 @@ def _preferences(
     seed: Seed,
 ) -> list[bool]:
     """Whether the better reply was preferred, of pairs that differ in worth and were decided."""
-    judge = PairwiseJudge([critic], seed=seed.child("fences"))
+    judge = PairwiseJudge([respondent], seed=seed.child("fences"))
     pairs = [
         Pair(prompt, one, other, principle.comparison_words)
         for prompt, one, other in zip(prompts, first, second, strict=True)
