@@ -15,19 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.machine import describe
 from benchmarks.over_optimisation_page import write_page
 from fairlead.core.estimates import Estimate
 from fairlead.core.seeds import Seed
-from fairlead.data.batches import microbatches, pack
-from fairlead.data.chat import Item
-from fairlead.functional.reductions import segment_sum
+from fairlead.generation.divergence import log_ratios
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import load_policy, load_reward_model
 from fairlead.models.policy import Policy
-from fairlead.objectives import Need
 from fairlead.pipeline.recipe import Recipe, load_recipe
 from fairlead.pipeline.runner import run_recipe
 from fairlead.pipeline.sampling import sample_replies
@@ -114,25 +110,15 @@ class Bench:
     def _scores(self, replies: Sequence[Reply]) -> np.ndarray:
         return self.proxy.score(replies).values.double().numpy()
 
-    @torch.no_grad()
     def _log_ratios(self, policy: Policy, replies: Sequence[Sequence[Reply]]) -> np.ndarray:
         """Mean log-ratio to SFT of each prompt's replies."""
-        items = [
-            Item(own[0].prompt_ids, tuple(r.response_ids for r in own), (0,) * len(own), place)
-            for place, own in enumerate(replies)
-        ]
-        means = np.zeros(len(items))
-        for group in microbatches(items, 8192):
-            packed = pack(group)
-            own, base = (
-                segment_sum(
-                    p(packed, frozenset({Need.LOGPS})).logps, packed.row_sequence, packed.sequences
-                )
-                for p in (policy, self.base)
-            )
-            for item, ratio in zip(group, (own - base).split(SAMPLES), strict=True):
-                means[item.record] = float(ratio.mean())
-        return means
+        moved, _ = log_ratios(
+            policy,
+            self.base,
+            [own[0].prompt_ids for own in replies],
+            [[reply.response_ids for reply in own] for own in replies],
+        )
+        return moved.double().mean(1).numpy()
 
 
 def peak_and_fall(points: Sequence[Point]) -> dict[str, Estimate]:

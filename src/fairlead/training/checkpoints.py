@@ -31,6 +31,8 @@ class Progress(NamedTuple):
     """Token passes done."""
     unlogged: dict[str, tuple[float, float]] = {}  # noqa: RUF012  (never written to)
     """(total, count) of what the source reported since the last logged line."""
+    watch: dict[str, Any] = {}  # noqa: RUF012  (never written to)
+    """What a watcher has seen; empty without one."""
 
 
 def write_checkpoint(

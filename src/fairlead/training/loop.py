@@ -1,6 +1,7 @@
 """The one loop. Objectives and sources differ; this does not.
 
-Order, fixed: count, forward, objective, backward, clip, step, reduce metrics, log, checkpoint.
+Order, fixed: count, forward, objective, backward, clip, step, reduce metrics, watch, log,
+checkpoint.
 """
 
 # torch and accelerate leave much untyped; everything else is strict.
@@ -8,12 +9,13 @@ Order, fixed: count, forward, objective, backward, clip, step, reduce metrics, l
 # pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -24,7 +26,7 @@ from fairlead.core.errors import CheckpointError
 from fairlead.core.metrics import Mean, merge
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat
-from fairlead.models.loading import save
+from fairlead.models.loading import restore, save
 from fairlead.models.policy import Policy, RewardModel
 from fairlead.models.processes import WITHOUT_DEVICE, naming_dead_workers, processes
 from fairlead.objectives.base import Need, Objective
@@ -41,6 +43,40 @@ from fairlead.training.config import TrainConfig
 from fairlead.training.logger import Logger
 from fairlead.training.source import ENDLESS, Ranks, Source, Step, totals_over
 from fairlead.training.tracing import traced_steps
+
+KEPT = "kept"
+"""Folder of the weights that a watch may go back to, while the run lasts."""
+
+
+class Watcher(Protocol):
+    """Looks at the policy now and then; may end the run and go back to an earlier policy."""
+
+    def look(self, done: int, ranks: Ranks, *, last: bool = False) -> dict[str, float]:
+        """What it saw after so many steps; nothing where no look was due."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ends here, with the policy of step `best`."""
+        ...
+
+    @property
+    def best(self) -> int:
+        """Steps done at the best look so far."""
+        ...
+
+    @property
+    def keeps(self) -> bool:
+        """Whether weights are to be kept for going back."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What a later process needs to go on as if never stopped (JSON)."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Puts a state back."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -66,6 +102,7 @@ def train(
     resume: bool = False,
     require_eos: bool = True,
     starts_at_reference: bool = True,
+    watcher: Watcher | None = None,
 ) -> RunResult:
     """Trains a policy or reward model and saves it under `run_dir/model`.
 
@@ -79,6 +116,7 @@ def train(
         resume: go on from the newest checkpoint, bit for bit.
         require_eos: stop when no reply of the first step ends with EOS.
         starts_at_reference: the reference is the policy before the first step.
+        watcher: looks at the policy before the first step, now and then, and after the last.
 
     Raises:
         TrainingError: a self-check failed, a number is not finite, the KL exploded, or another
@@ -86,26 +124,30 @@ def train(
         CheckpointError: a checkpoint cannot be written or read.
     """
     with naming_dead_workers():
-        run = _Run(policy, objective, source, config, seed, run_dir)
+        run = _Run(policy, objective, source, config, seed, run_dir, watcher)
         done = run.resume() if resume else run.fresh()
         started = time.monotonic()
         metrics: dict[str, float] = {}
         with run.logger(done) as logger, traced_steps(source, done) as begins:
             for index in range(done, source.steps):
-                if source.finished or run.exhausted:
+                if run.ended(index):
                     break
                 begins(index)
                 with section(Part.DATA):
                     step = source.step(index, run.ranks)
                 if index == 0:
                     run.check_start(step, require_eos, starts_at_reference)
+                    run.look(0, logger)
                 metrics = run.step(index, step)
                 source.observe(metrics)
-                run.report(index + 1, step, metrics, logger)
+                seen = run.look(index + 1)
+                run.report(index + 1, step, metrics | seen, logger, looked=bool(seen))
         run.wait()
+        run.go_back()
         if run.accelerator.is_main_process:
             with section(Part.CHECKPOINT):
                 save(policy, run_dir / "model")
+                shutil.rmtree(run_dir / KEPT, ignore_errors=True)
         run.wait()
     return RunResult(run_dir / "model", source.steps, metrics, time.monotonic() - started)
 
@@ -121,6 +163,7 @@ class _Run:
         config: TrainConfig,
         seed: Seed,
         run_dir: Path,
+        watcher: Watcher | None,
     ) -> None:
         processes()  # joins them, and has them part in order when the interpreter ends
         # accelerate divides the loss by gradient_accumulation_steps; totals are global already.
@@ -134,6 +177,7 @@ class _Run:
         self.config = config
         self.seed = seed
         self.run_dir = run_dir
+        self.watcher = watcher
         self.ranks = Ranks(
             self.accelerator.process_index, self.accelerator.num_processes, self._add
         )
@@ -180,6 +224,7 @@ class _Run:
             )
         if self.accelerator.is_main_process:
             (self.run_dir / "metrics.jsonl").unlink(missing_ok=True)
+            shutil.rmtree(self.run_dir / KEPT, ignore_errors=True)
         return 0
 
     def resume(self) -> int:
@@ -189,6 +234,8 @@ class _Run:
         if found:
             progress = read_checkpoint(found[-1], self.policy, self.optimizer.optimizer)
             self.source.restore(progress.source)
+            if self.watcher is not None:
+                self.watcher.restore(progress.watch)
             self.spent = progress.spent
             self.unlogged = {name: Mean(*pair) for name, pair in progress.unlogged.items()}
             done = self.saved = progress.step
@@ -244,6 +291,32 @@ class _Run:
         self.spent += prepared + 3 * int(totals.tokens)
         metrics["train/token_passes"] = self.spent
         return metrics | self._speed(totals)
+
+    def look(self, done: int, logger: Logger | None = None) -> dict[str, float]:
+        """What the watcher saw, logged at once where a logger is given; keeps the best weights."""
+        if self.watcher is None:
+            return {}
+        seen = self.watcher.look(done, self.ranks, last=done > 0 and self.ended(done))
+        if seen and self.watcher.keeps and self.watcher.best == done:
+            with section(Part.CHECKPOINT):
+                if self.accelerator.is_main_process:
+                    save(self.policy, self._kept(done))
+        if seen and logger is not None:
+            logger.log(done, seen)
+        return seen
+
+    def go_back(self) -> None:
+        """Takes the weights of the watcher's best look where it ended the run."""
+        if self.watcher is not None and self.watcher.finished:
+            restore(self.policy, self._kept(self.watcher.best))
+
+    def _kept(self, done: int) -> Path:
+        return self.run_dir / KEPT / f"step-{done:08d}"
+
+    def ended(self, done: int) -> bool:
+        """Whether no step follows."""
+        stopped = self.watcher is not None and self.watcher.finished
+        return done == self.source.steps or self.source.finished or self.exhausted or stopped
 
     def _update(self, rate: float) -> float:
         """Clips the gradients and takes the step; returns the norm they had."""
@@ -316,13 +389,18 @@ class _Run:
         return {"time/step_seconds": seconds, "time/tokens_per_second": totals.tokens / seconds}
 
     def report(
-        self, done: int, step: Step, metrics: dict[str, float], logger: Logger | None
+        self,
+        done: int,
+        step: Step,
+        metrics: dict[str, float],
+        logger: Logger | None,
+        *,
+        looked: bool,
     ) -> None:
         """Logs, checks the numbers, and writes a checkpoint where one is due."""
         once = {name: Mean(metrics[name], 1.0) for name in step.metrics}
         self.unlogged = merge([self.unlogged, once])
-        last = done == self.source.steps or self.source.finished or self.exhausted
-        if done % self.config.log_every == 0 or last:
+        if done % self.config.log_every == 0 or looked or self.ended(done):
             carried = {name: mean.value for name, mean in self.unlogged.items()}
             self.unlogged = {}
             if logger is not None:
@@ -341,13 +419,19 @@ class _Run:
 
     def _write_checkpoint(self, done: int) -> None:
         unlogged = {name: (mean.total, mean.count) for name, mean in self.unlogged.items()}
+        watch = {} if self.watcher is None else self.watcher.state()
         write_checkpoint(
             self.run_dir,
             self.policy,
             self.optimizer.optimizer,
-            Progress(done, self.source.state(), self.spent, unlogged),
+            Progress(done, self.source.state(), self.spent, unlogged, watch),
             keep=self.config.keep_checkpoints,
         )
+        if self.watcher is not None:
+            # Whoever goes on from this checkpoint needs the best look up to it, and no other.
+            for folder in (self.run_dir / KEPT).glob("step-*"):
+                if folder != self._kept(self.watcher.best):
+                    shutil.rmtree(folder)
 
     def _due(self, done: int) -> bool:
         every = self.config.checkpoint_every or max(self._expected_steps(done) // 10, 1)

@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, PositiveInt
 
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.results import Figure, Sample, Scores, Series, StageResult, Table
 from fairlead.core.results import Reply as ShownReply
-from fairlead.data.batches import microbatches, pack
-from fairlead.data.chat import Item
 from fairlead.data.convert import prompts
-from fairlead.functional.reductions import segment_sum
+from fairlead.generation.divergence import log_ratios
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import load_policy, load_reward_model
 from fairlead.models.policy import Policy
-from fairlead.objectives import Need
 from fairlead.pipeline.rewards import AnyReward, Setting, as_spec
 from fairlead.pipeline.sampling import fitting, sample_replies
 from fairlead.pipeline.stage import Context, Stage
@@ -189,29 +185,18 @@ class _Bench:
         lengths = np.array([len(r.response_ids) for r in flat]).reshape(shape)
         return Outcome(label, replies, scores, self._kl(policy, replies), lengths, costs)
 
-    @torch.no_grad()
     def _kl(self, policy: Policy, replies: Sequence[Sequence[Reply]]) -> np.ndarray:
         """Mean sequence log-ratio to the baseline of each prompt's replies, in nats."""
         if policy is self.baseline:
             return np.zeros(len(replies))
-        items = [
-            Item(own[0].prompt_ids, tuple(r.response_ids for r in own), (0,) * len(own), place)
-            for place, own in enumerate(replies)
-        ]
-        means = np.zeros(len(items))
-        for group in microbatches(items, 8192):
-            packed = pack(group, temperature=self.stage.sampling.temperature or 1.0)
-            packed = packed.to(self.baseline.device)
-            own, base = (
-                segment_sum(
-                    p(packed, frozenset({Need.LOGPS})).logps, packed.row_sequence, packed.sequences
-                )
-                for p in (policy, self.baseline)
-            )
-            ratios = (own - base).cpu().split([len(item.responses) for item in group])
-            for item, ratio in zip(group, ratios, strict=True):
-                means[item.record] = float(ratio.mean())
-        return means
+        moved, _ = log_ratios(
+            policy,
+            self.baseline,
+            [own[0].prompt_ids for own in replies],
+            [[reply.response_ids for reply in own] for own in replies],
+            temperature=self.stage.sampling.temperature or 1.0,
+        )
+        return moved.double().mean(1).numpy()
 
 
 def _best_of_n(base: Outcome, n: int) -> Outcome:
