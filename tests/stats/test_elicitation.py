@@ -45,12 +45,11 @@ def test_intervals_hold_the_truth() -> None:
     for run in range(runs):
         draws = Seed(run).child("truth").numpy()
         level = draws.normal(0, 0.05, ITEMS)
-        noisy = lambda *rows: constant(*rows) + level + draws.normal(0, 0.1, (len(rows), ITEMS))  # noqa: E731
         made = Relearning(
             STEPS,
             0.9 + level + draws.normal(0, 0.1, ITEMS),
-            noisy(0.1, 0.3, 0.5, 0.5, 0.5),
-            noisy(0.1, 0.1, 0.1, 0.1, 0.1),
+            constant(0.1, 0.3, 0.5, 0.5, 0.5) + level + draws.normal(0, 0.1, (5, ITEMS)),
+            constant(0.1, 0.1, 0.1, 0.1, 0.1) + level + draws.normal(0, 0.1, (5, ITEMS)),
         )
         truth = (0.3 + 0.8 + 1.6) / 7 / 0.8
         found = recovery(made, seed=Seed(run), resamples=200)

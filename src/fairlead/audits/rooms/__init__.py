@@ -1,0 +1,1 @@
+"""Little worlds of text in which a model acts, and in which everything it does is seen."""
