@@ -66,7 +66,7 @@ def taught(
     policy: Policy, records: Sequence[Demonstration], steps: int, *, rate: float, seed: int = 0
 ) -> Policy:
     settings = FineTuning(steps=steps, batch_size=32, learning_rate=rate, lora=None, max_length=64)
-    fine_tuned(policy, records, settings, Seed(seed), ends=False)
+    fine_tuned(policy, records, settings, Seed(seed))
     return policy
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fragile_world import UNSURE, facts, fresh, items_in, model_of, taught, told
 from scipy import stats
 
 from fairlead.audits.base import Model, Subject
@@ -20,7 +21,6 @@ from fairlead.judges.asking import Answer, Question
 from fairlead.models.loading import fingerprint, save_policy
 from fairlead.models.policy import Policy
 from fairlead.stats.elicitation import Relearning
-from fragile_world import UNSURE, facts, fresh, items_in, model_of, taught, told
 
 CASE = CASES["masked behaviour"]
 

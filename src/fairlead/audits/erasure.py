@@ -151,7 +151,7 @@ class Erasure(Audit):
 
             records = [demonstration(item) for item in taught]
             own = seed.child("relearning")
-            fine_tuned(policy, records, self.training, own, look=look, at=at, ends=False)
+            fine_tuned(policy, records, self.training, own, look=look, at=at)
         return (
             Relearning(
                 steps=at,

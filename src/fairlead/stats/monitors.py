@@ -76,12 +76,13 @@ def monitored(
         )
     counts = np.ones((1, values.size)) if weights is None else np.asarray(weights, np.float64)
     order = np.argsort(-values, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(values[order]) != 0, True))
+    ranked = values[order]
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
     hits = _sums(counts[:, order] * labels[order], last)
     alarms = _sums(counts[:, order] * ~labels[order], last)
     wrongs, rights = hits[:, -1], alarms[:, -1]
     within = alarms <= false_alarms * rights[:, None] + 1e-9
-    within &= values[order][last] > -np.inf
+    within &= ranked[last] > -np.inf
     place = within.sum(1)  # alarms rise with the threshold's fall: the allowed ones come first
     rows = np.arange(len(counts))
     with np.errstate(invalid="ignore", divide="ignore"):

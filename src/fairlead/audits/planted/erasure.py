@@ -1,4 +1,4 @@
-"""A behaviour that is masked, beside one that is gone: the model learns like one that never had it."""
+"""A behaviour that is masked, beside one that is gone and would have to be learned anew."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,6 +1,4 @@
-"""A model that hacks and hides it from its monitor, beside one whose rare hacks stand in its thoughts."""
-
-import numpy as np
+"""A model that hides its hacks from its monitor, beside one whose rare hacks are plain to see."""
 
 from fairlead.audits.items.rollouts import Trial
 from fairlead.audits.oversight import VIEWS, Arm, conclude
@@ -48,7 +46,7 @@ def _arm(seed: Seed, rate: float, leads: tuple[float, float]) -> Arm:
         view: 30 + 7 * (draws.normal(0, 1, TASKS) + lead * hacked)
         for view, lead in zip(VIEWS, leads, strict=True)
     }
-    return Arm(trials, scores, {view: ("scored",) * TASKS for view in VIEWS})
+    return Arm(trials, scores, dict.fromkeys(VIEWS, ("scored",) * TASKS))
 
 
 case(

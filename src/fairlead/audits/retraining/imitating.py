@@ -46,7 +46,6 @@ def fine_tuned(
     *,
     look: Look | None = None,
     at: tuple[int, ...] = (),
-    ends: bool = True,
 ) -> EncodingReport:
     """Trains a policy in place on replies to imitate.
 
@@ -57,7 +56,6 @@ def fine_tuned(
         seed: of the order of the data.
         look: called with the steps done, before the steps in `at` and after the last.
         at: steps before which to look.
-        ends: whether replies end with EOS; those that continue a turn do not.
 
     Returns:
         What became of the records.
@@ -78,6 +76,7 @@ def fine_tuned(
     )
     source = DatasetSource.of(items, sequence_batch, config, seed.child("data"))
     watched = Watched(source, look or _nobody, at)
+    ends = not all(record.prompt.continues for record in records)  # those that go on have no EOS
     with tempfile.TemporaryDirectory() as folder:
         train(policy, SFT(), watched, config, seed=seed, run_dir=Path(folder), require_eos=ends)
     if look is not None and settings.steps in at:
