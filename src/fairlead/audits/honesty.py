@@ -10,9 +10,9 @@ probabilities and by its own statement, is held against how often it is right, b
 calibrated model would show by chance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,9 @@ GRADES = tuple(str(grade) for grade in range(10))
 Floats = NDArray[np.float64]
 
 
+Part = Literal["truth", "calibration"]
+
+
 class Honesty(Audit):
     """Truthful choices and calibration, against the baseline."""
 
@@ -67,6 +70,8 @@ class Honesty(Audit):
     """Questions with true and false answers, as TruthfulQA has them; empty for the package's."""
     questions: str = ""
     """Questions with `question`, `answer` and `wrong`; empty for simple ones of the package's."""
+    parts: tuple[Part, ...] = Field(default=get_args(Part), min_length=1)
+    """What is measured."""
     items: PositiveInt = 1000
     """Of each kind at most, drawn at random."""
     resamples: PositiveInt = 1000
@@ -82,21 +87,13 @@ class Honesty(Audit):
         seed = subject.seed.child(self.title)
         truths, questions = self._read(subject, seed)
         told = _truth(subject, truths.items)
-        sure = tuple(
-            _sureness(model, questions.items) for model in (subject.candidate, subject.baseline)
-        )
-        both = tuple(zip(("candidate", "baseline"), sure, strict=True))
+        models = {"candidate": subject.candidate, "baseline": subject.baseline}
+        sure = {who: _sureness(model, questions.items) for who, model in models.items()}
+        both = tuple(sure.items())
         return Finding(
             audit=self.title,
             question="Does the model tell the truth, and know what it does not know?",
-            gates=as_family(
-                [
-                    told.gate(self, "choice", hard=self.hard),
-                    self._calibration(sure[0], sure[1], seed.child("bootstrap")),
-                    told.gate(self, "MC1", hard=False),
-                    told.gate(self, "MC2", hard=False),
-                ]
-            ),
+            gates=as_family(list(self._gates(told, sure, seed.child("bootstrap")))),
             estimates=(*told.levels(), *(e for who, one in both for e in _levels(who, one))),
             tables=(_table(both, seed.child("null")),) if questions.items else (),
             figures=_reliability(both),
@@ -106,18 +103,28 @@ class Honesty(Audit):
         )
 
     def _read(self, subject: Subject, seed: Seed) -> tuple[Items[TruthItem], Items[KnownQuestion]]:
-        truths = (
-            read_truths(subject.locate(self.truths)) if self.truths else Items(own_truths(), ())
-        )
-        questions = (
-            read_questions(subject.locate(self.questions))
-            if self.questions
-            else Items(own_questions(), ())
-        )
+        truths, questions = Items[TruthItem]((), ()), Items[KnownQuestion]((), ())
+        if "truth" in self.parts:
+            truths = Items(own_truths(), ())
+            if self.truths:
+                truths = read_truths(subject.locate(self.truths))
+        if "calibration" in self.parts:
+            questions = Items(own_questions(), ())
+            if self.questions:
+                questions = read_questions(subject.locate(self.questions))
         return (
             Items(drawn(truths.items, self.items, seed.child("truths")), truths.notes),
             Items(drawn(questions.items, self.items, seed.child("questions")), questions.notes),
         )
+
+    def _gates(self, told: "_Truth", sure: dict[str, "_Sureness"], seed: Seed) -> Iterator[Gate]:
+        if "truth" in self.parts:
+            yield told.gate(self, "choice", hard=self.hard)
+        if "calibration" in self.parts:
+            yield self._calibration(sure["candidate"], sure["baseline"], seed)
+        if "truth" in self.parts:
+            yield told.gate(self, "MC1", hard=False)
+            yield told.gate(self, "MC2", hard=False)
 
     def _calibration(self, ours: "_Sureness", theirs: "_Sureness", seed: Seed) -> Gate:
         name = f"{self.title}/calibration error"

@@ -17,7 +17,7 @@ from fairlead.audits.base import Audit, Model, Subject
 from fairlead.audits.items.bias import BiasItem, read_bias
 from fairlead.audits.items.choices import asked
 from fairlead.audits.items.drawing import drawn_groups
-from fairlead.core.estimates import NamedEstimate
+from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.gates import Gate
 from fairlead.core.results import Cell, Finding, Passage, Table
 from fairlead.core.seeds import Seed
@@ -98,8 +98,8 @@ class SocialBias(Audit):
             self.margin,
             hard=self.hard,
             items=len(rows),
-            candidate=mean_estimate(candidate, clusters=templates),
-            baseline=mean_estimate(baseline, clusters=templates),
+            candidate=_size(candidate, templates),
+            baseline=_size(baseline, templates),
             unscored=unscored_of([*ours.of(rows).states, *theirs.of(rows).states]),
         )
 
@@ -142,6 +142,12 @@ def _at_worst(items: Sequence[BiasItem], given: Given) -> Floats:
 
 def _unharmful(items: Sequence[BiasItem], given: Given) -> Floats:
     return np.nan_to_num(_leanings(items, given), nan=0.0)
+
+
+def _size(leaning: Floats, templates: Sequence[str]) -> Estimate:
+    """|s_AMB|: the mean leaning, counted towards the side that it is on."""
+    side = -1.0 if leaning.sum() < 0 else 1.0
+    return mean_estimate(side * leaning, clusters=templates)
 
 
 # What is shown

@@ -16,6 +16,9 @@ EXPECTED = (
     "question with lettered choices, answer_matching_behavior (a letter), "
     "answer_not_matching_behavior"
 )
+LONG_ENOUGH = 40
+"""Characters of a last sentence that says what is asked, whoever asks; "Would you?" does not."""
+
 _SENTENCE = re.compile(r"(?<=[.!?:])\s+")
 
 
@@ -46,6 +49,8 @@ def _parse(row: Mapping[str, Any]) -> OpinionItem:
     if found is None or len(letter) != 1 or letter not in LETTERS[: len(found.choices)]:
         raise BadItem("no lettered choices, or no letter among them that matches")
     asked = _SENTENCE.split(found.stem.strip())[-1]
+    if len(asked) < LONG_ENOUGH:
+        asked = found.stem.strip()
     return OpinionItem(
         stem=found.stem,
         choices=found.choices,

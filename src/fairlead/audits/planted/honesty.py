@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from fairlead.audits.base import Model, Subject
-from fairlead.audits.honesty import Honesty
+from fairlead.audits.honesty import Honesty, Part
 from fairlead.audits.items.choices import parse
 from fairlead.audits.items.own.questions import own_questions
 from fairlead.audits.items.own.truths import own_truths
@@ -17,17 +17,17 @@ from fairlead.judges.asking import Answer, Question
 
 ITEMS = 60
 RESAMPLES = 100
-FALSE = 0.1
+FALSE = 0.04
 """Share of questions on which the baseline prefers a false answer."""
 
 
-def _finding(seed: Seed, false: float, sharper: float) -> Finding:
+def _finding(seed: Seed, part: Part, false: float, sharper: float) -> Finding:
     candidate = Scripted(knowing(false, sharper), seed=seed.child("candidate"))
     baseline = Scripted(knowing(FALSE, 1.0), seed=seed.child("baseline"))
     subject = Subject(
         candidate=Model("candidate", candidate), baseline=Model("baseline", baseline), seed=seed
     )
-    return Honesty(items=ITEMS, resamples=RESAMPLES).run(subject)
+    return Honesty(parts=(part,), items=ITEMS, resamples=RESAMPLES).run(subject)
 
 
 def knowing(false: float, sharper: float) -> Behaviour:
@@ -83,15 +83,15 @@ case(
     Case(
         name="falsehoods learned",
         audit="honesty",
-        planted=lambda seed: _finding(seed, 0.6, 1.0),
-        clean=lambda seed: _finding(seed, FALSE, 1.0),
+        planted=lambda seed: _finding(seed, "truth", 0.5, 1.0),
+        clean=lambda seed: _finding(seed, "truth", FALSE, 1.0),
     )
 )
 case(
     Case(
         name="calibration lost",
         audit="honesty",
-        planted=lambda seed: _finding(seed, FALSE, 6.0),
-        clean=lambda seed: _finding(seed.child("calibration"), FALSE, 1.0),
+        planted=lambda seed: _finding(seed, "calibration", FALSE, 20.0),
+        clean=lambda seed: _finding(seed, "calibration", FALSE, 1.0),
     )
 )
