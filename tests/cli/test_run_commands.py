@@ -105,7 +105,8 @@ def test_verify_finds_a_changed_output(copied: Path, name: str):
 def test_report_has_named_estimates_with_intervals(world: Path):
     report = json_of("report", world / "run")
     (estimate,) = report["estimates"]
-    assert list(estimate) == ["name", "value", "low", "high", "n", "method", "seed"]
+    fields = ["stage", "name", "value", "low", "high", "n", "method", "seed", "level"]
+    assert list(estimate) == fields
     assert estimate["name"] == "sft/held_out_nll"
     assert estimate["low"] < estimate["value"] < estimate["high"]
     assert estimate["n"] == len((world / "run/stages/data/test.jsonl").read_text().splitlines())

@@ -19,7 +19,8 @@ from fairlead.lineage import (
     write_run,
 )
 from fairlead.report import render, write_report
-from fairlead.report.page import duration, interval_bar, number
+from fairlead.report.numbers import duration, number
+from fairlead.report.page import interval_bar
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 ATTACK = "<script>alert(1)</script>\"'&<img src=x onerror=y>"
@@ -83,12 +84,14 @@ def test_page_is_accessible(html: str):
 def test_page_shows_every_section(html: str):
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
     assert headings == [
+        "Nothing was audited",
         "Estimates",
         "Figures",
         "Tables",
         "Training curves",
         "Sample replies",
         "Notes",
+        "How to reproduce",
         "What ran, and how long",
         "Lineage",
     ]

@@ -23,13 +23,15 @@ class External:
 
     name: str
     """As the recipe names it."""
+    path: Path | None
+    """Where it lay; None where it came from a hub."""
     digest: str
     """SHA-256 of the file or folder; empty where it came from a hub."""
 
     @property
     def hub_id(self) -> str | None:
         """Its name on a hub; None for a file."""
-        return self.name if not self.digest and _HUB.match(self.name) else None
+        return self.name if self.path is None and _HUB.match(self.name) else None
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,14 @@ def digest_of(name: str, inputs: Inputs) -> str:
     """
     if name.startswith("@"):
         return inputs.stages.get(name[1:].split("/")[0], "")
+    path = _recorded(name, inputs)
+    return inputs.files[path] if path else ""
+
+
+def _recorded(name: str, inputs: Inputs) -> str | None:
+    """The path under which the hash of a file outside the run was recorded."""
     plain = name.removeprefix("./")
-    return next((h for path, h in inputs.files.items() if f"/{path}".endswith(f"/{plain}")), "")
+    return next((path for path in inputs.files if f"/{path}".endswith(f"/{plain}")), None)
 
 
 def _ancestor(run_dir: Path, record: StageRecord) -> Ancestor:
@@ -103,5 +111,7 @@ def _externals(stages: tuple[Ancestor, ...], fields: tuple[str, ...]) -> tuple[E
         for field in fields:
             name = stage.settings.get(field)
             if isinstance(name, str) and name and not name.startswith("@"):
-                found[name] = External(name, digest_of(name, stage.manifest.inputs))
+                inputs = stage.manifest.inputs
+                path = _recorded(name, inputs)
+                found[name] = External(name, Path(path) if path else None, digest_of(name, inputs))
     return tuple(found.values())

@@ -11,6 +11,7 @@ from datetime import UTC
 from typing import Any
 
 from fairlead.core.estimates import Estimate
+from fairlead.core.files import sha256_json
 from fairlead.lineage.cards import TO_SAY, Released
 from fairlead.lineage.data_sets import DataSet
 
@@ -21,18 +22,13 @@ _APPROACHES = {"rl": "reinforcement-learning", "sft": "supervised", "preference"
 def bill_of_materials(released: Released) -> dict[str, Any]:
     """The model, what it was made from, and the libraries that made it.
 
-    The same run gives the same bill: its serial number follows from the hash of the model.
+    The same run gives the same bill: its serial number follows from what is in it.
     """
     origin = released.ancestry
     made = origin.made
     finished = (origin.run.finished or origin.run.started).astimezone(UTC)
     parts = [*_base_models(released), *_data(released), *_libraries(released)]
-    return {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, released.digest)}",
-        "version": 1,
+    content = {
         "metadata": {
             "timestamp": f"{finished:%Y-%m-%dT%H:%M:%SZ}",
             "tools": {
@@ -51,6 +47,14 @@ def bill_of_materials(released: Released) -> dict[str, Any]:
             {"ref": "model", "dependsOn": [part["bom-ref"] for part in parts]},
             *({"ref": part["bom-ref"]} for part in parts),
         ],
+    }
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, sha256_json(content))}",
+        "version": 1,
+        **content,
     }
 
 

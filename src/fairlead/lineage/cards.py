@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData, metadata_load
@@ -52,8 +51,7 @@ class Released:
     def licence(self) -> str:
         """What the base model's own card declares, where it lies on this machine."""
         for model in self.ancestry.models:
-            card = Path(model.name).expanduser() / "README.md"
-            if model.digest and card.is_file():
+            if model.path is not None and (card := model.path / "README.md").is_file():
                 declared = (metadata_load(card) or {}).get("license")
                 if isinstance(declared, str):
                     return declared
@@ -98,16 +96,16 @@ def _metadata(released: Released) -> ModelCardData:
 def _gate_results(gates: Sequence[Gate]) -> Iterator[EvalResult]:
     for gate in gates:
         more = {"margin": gate.margin, "verdict": gate.verdict, "hard": gate.hard}
-        yield from _result("fairlead-audit", gate.name, gate.harm, gate.change, more)
+        yield from _result(gate.name, gate.harm, gate.change, more)
 
 
 def _estimate_results(estimates: Sequence[NamedEstimate]) -> Iterator[EvalResult]:
     for estimate in estimates:
-        yield from _result("fairlead-run", "the run's own held-out data", estimate.name, estimate)
+        yield from _result("held-out data of the run", estimate.name, estimate)
 
 
 def _result(
-    kind: str, where: str, what: str, estimate: Estimate, more: dict[str, Any] | None = None
+    where: str, what: str, estimate: Estimate, more: dict[str, Any] | None = None
 ) -> Iterator[EvalResult]:
     """A result as hubs list them; an undefined number is no result."""
     if not math.isfinite(estimate.value):
@@ -115,12 +113,17 @@ def _result(
     ends = {"low": estimate.low, "high": estimate.high, "level": estimate.level, "n": estimate.n}
     yield EvalResult(
         task_type="text-generation",
-        dataset_type=kind,
+        dataset_type="fairlead",
         dataset_name=where,
+        dataset_config=where,  # Results of one type and config are listed under one name.
         metric_type=what,
-        metric_value=estimate.value,
-        metric_args={k: v for k, v in ends.items() if math.isfinite(v)} | (more or {}),
+        metric_value=_short(estimate.value),
+        metric_args={k: _short(v) for k, v in ends.items() if math.isfinite(v)} | (more or {}),
     )
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _model_lines(released: Released) -> Iterator[str]:
@@ -130,7 +133,8 @@ def _model_lines(released: Released) -> Iterator[str]:
     yield ""
     yield f"Made by Fairlead {made.manifest.code.version} in the run {plain(origin.run.name)}"
     yield f"({origin.run.started:%Y-%m-%d}, seed {origin.run.seed}), stage"
-    yield f"{plain(made.record.name)} ({made.record.kind}). SHA-256 of the stage's outputs: `{released.digest}`."
+    yield f"{plain(made.record.name)} ({made.record.kind}). SHA-256 of the stage's outputs:"
+    yield f"`{released.digest}`."
     yield ""
     yield "## Intended use, and who may be affected"
     yield ""
@@ -211,7 +215,8 @@ def _data_lines(released: Released) -> Iterator[str]:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in one.kinds.items()) or one.problem
         judged = ", ".join(f"{who} {n:,}" for who, n in one.judged.items()) or "not known"
         cells = (plain(one.name), plain(one.stage) or "outside the run", plain(kinds), judged)
-        counts = f"{one.judges} | {one.principles} | {one.ties}"
+        known = (one.judges, one.principles, one.ties) if one.kinds else ("not known",) * 3
+        counts = " | ".join(map(str, known))
         yield f"| {' | '.join(cells)} | {counts} | {_hash(one.digest).strip() or 'none'} |"
     yield ""
     yield '"Not said" means that the source names no judge, not that nobody judged.'

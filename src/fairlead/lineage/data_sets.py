@@ -50,7 +50,7 @@ class Campaign:
 
 def data_sets(run_dir: Path, found: Ancestry) -> list[DataSet]:
     """Every file of records behind a model, those from outside first."""
-    outside = [_described(one.name, one.digest, "", Path(one.name)) for one in found.data]
+    outside = [_described(one.name, one.digest, "", one.path) for one in found.data]
     inside = [
         _described(f"{stage.record.folder}/{name}", digest, stage.record.name, path)
         for stage in found.stages
@@ -74,12 +74,12 @@ def _files(stage: Ancestor) -> list[tuple[str, str]]:
     ]
 
 
-def _described(name: str, digest: str, stage: str, path: Path) -> DataSet:
+def _described(name: str, digest: str, stage: str, path: Path | None) -> DataSet:
     """Counts; data that is on a hub or was moved is named, not fetched."""
-    if not path.expanduser().exists():
+    if path is None or not path.exists():
         return DataSet(name, digest, stage, problem="not on this machine")
     try:
-        records = read(path.expanduser()).records
+        records = read(path).records
     except (ConfigError, DataError) as error:
         return DataSet(name, digest, stage, problem=error.what)
     provenances = [p for record in records if (p := _provenance(record)) is not None]

@@ -15,7 +15,7 @@ GROUPS: tuple[tuple[str, str], ...] = (
     ("Trust in the reward model", r"reward|probe|rewrite|position"),
     ("Honesty and behaviour", r"sycoph|honest|truth|behaviour|social|bbq|stereo|calibrat|mimic"),
     ("The data", r"concept|annotator|dispar|leak|contamin|preference_data"),
-    ("What changed", r"drift|divers|collapse|length|win_rate|tax|capab|consist|paraphrase|task"),
+    ("What changed", r"drift|divers|collapse|length|win_rate|tax|capab|consist|paraphrase|task|inspect"),
 )  # fmt: skip
 """Heading and what the kind of an audit has in its name; the first that fits is taken."""
 

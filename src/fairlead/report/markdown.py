@@ -1,11 +1,11 @@
 """A run's report as Markdown, for pull requests and notebooks; from the data of the other two."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from fairlead.core.results import Finding, Passage, Table
 from fairlead.core.unseen import spelt_out
+from fairlead.lineage.cards import plain
 from fairlead.report.collect import RunView, read_view
 from fairlead.report.groups import grouped
 from fairlead.report.numbers import duration, number
@@ -36,7 +36,7 @@ def report_markdown(run_dir: Path) -> str:
 
 def _lines(view: RunView) -> Iterator[str]:
     ruling = ruling_of(view)
-    yield f"# {_plain(view.run.name)}"
+    yield f"# {plain(view.run.name)}"
     yield ""
     if ruling is None:
         yield "Nothing was audited in this run, so it has no verdict."
@@ -51,7 +51,7 @@ def _lines(view: RunView) -> Iterator[str]:
     if view.notes:
         yield "## Notes"
         yield ""
-        yield from (f"- {_plain(note)} ({stage})" for stage, note in view.notes)
+        yield from (f"- {plain(note)} ({stage})" for stage, note in view.notes)
         yield ""
     yield "## How to reproduce"
     yield ""
@@ -63,14 +63,14 @@ def _verdict(ruling: Ruling) -> Iterator[str]:
     yield ""
     for one in ruling.audited:
         yield f"- {_models(one)}"
-        judge = f"judge `{one.judge}`: {' '.join(one.judge_status)}" if one.judge else "no judge"
-        yield f"- {_plain(judge)}"
+        status = " ".join(one.judge_status)
+        yield f"- judge `{plain(one.judge)}`: {plain(status)}" if one.judge else "- no judge"
     yield f"- answers without a score: {unscored_words(ruling.unscored) or 'none'}"
     yield ""
     open_gates = [row.gate for row in ruling.hard if row.gate.verdict != "pass"]
-    yield from (f"- {_plain(reason(gate))}" for gate in open_gates)
+    yield from (f"- {plain(reason(gate))}" for gate in open_gates)
     flattered = [said for row in ruling.rows if (said := misled(row.gate))]
-    yield from (f"- **{_plain(said)}**" for said in flattered)
+    yield from (f"- **{plain(said)}**" for said in flattered)
     if open_gates or flattered:
         yield ""
     yield "| gate | verdict | change | interval | margin | items | clusters | unscored | flips |"
@@ -80,7 +80,7 @@ def _verdict(ruling: Ruling) -> Iterator[str]:
 
 def _models(one: Audited) -> str:
     def shown(name: str, digest: str) -> str:
-        return f"`{_plain(name)}`" + (f" ({digest[:12]})" if digest else "")
+        return f"`{plain(name)}`" + (f" ({digest[:12]})" if digest else "")
 
     candidate = shown(one.candidate.name, one.candidate.digest)
     baseline = shown(one.baseline.name, one.baseline.digest)
@@ -92,7 +92,7 @@ def _gate(row: GateRow) -> str:
     value, low, high = changes(gate.change, gate.margin)
     flips = f"{gate.flips.worse} worse, {gate.flips.better} better" if gate.flips else ""
     cells = [
-        _plain(gate.name) + ("" if gate.hard else " (informs only)"),
+        plain(gate.name) + ("" if gate.hard else " (informs only)"),
         _MARKS[gate.verdict],
         value,
         f"{low} to {high}",
@@ -114,32 +114,32 @@ def _audits(ruling: Ruling) -> Iterator[str]:
 
 
 def _finding(finding: Finding) -> Iterator[str]:
-    yield f"### {_plain(finding.question)} ({_plain(finding.audit)})"
+    yield f"### {plain(finding.question)} ({plain(finding.audit)})"
     yield ""
     for e in finding.estimates:
         level = f"{e.level:.0%}"
         yield (
-            f"- {_plain(e.name)}: {number(e.value)} [{number(e.low)}, {number(e.high)}] "
+            f"- {plain(e.name)}: {number(e.value)} [{number(e.low)}, {number(e.high)}] "
             f"({level}, n = {e.n})"
         )
-    yield from (f"- {_plain(note)}" for note in finding.notes)
+    yield from (f"- {plain(note)}" for note in finding.notes)
     yield ""
     for table in finding.tables:
         yield from _table(table)
     for passage in finding.passages[:3]:
         yield from _passage(passage)
     if finding.source:
-        yield f"Source: {_plain(finding.source)}"
+        yield f"Source: {plain(finding.source)}"
         yield ""
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield f"{_plain(table.title)}:"
+    yield f"{plain(table.title)}:"
     yield ""
-    yield f"| {' | '.join(map(_plain, table.columns))} |"
+    yield f"| {' | '.join(map(plain, table.columns))} |"
     yield f"|{'---|' * len(table.columns)}"
     for row in table.rows:
-        yield f"| {' | '.join(_plain(number(cell)) for cell in row)} |"
+        yield f"| {' | '.join(plain(number(cell)) for cell in row)} |"
     yield ""
 
 
@@ -149,7 +149,7 @@ def _passage(passage: Passage) -> Iterator[str]:
         "baseline": passage.baseline,
         "candidate": passage.candidate,
     }
-    yield f"{_plain(passage.about)}: {_plain(passage.note)}".rstrip(": ")
+    yield f"{plain(passage.about)}: {plain(passage.note)}".rstrip(": ")
     yield ""
     for name, text in parts.items():
         if text:
@@ -169,10 +169,5 @@ def _estimates(view: RunView) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for stage, e in estimates:
         numbers = " | ".join(map(number, (e.value, e.low, e.high, e.n)))
-        yield f"| {_plain(stage)} | {_plain(e.name)} | {numbers} |"
+        yield f"| {plain(stage)} | {plain(e.name)} | {numbers} |"
     yield ""
-
-
-def _plain(text: str) -> str:
-    """Text in one line in which nothing is markup, not even of a table."""
-    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(spelt_out(text).split()))
