@@ -83,6 +83,8 @@ def test_bill_of_materials_keeps_to_its_schema(pack: Path, run: Path):
     text = (pack / "bill.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     bill = json.loads(text)
+    wrong = json.dumps(bill | {"serialNumber": "7"})
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(wrong) is not None
     model = bill["metadata"]["component"]
     assert (model["type"], model["name"]) == ("machine-learning-model", "assistant-audit-ppo")
     weights = read(run / "stages" / "ppo").outputs["model/config.json"]
