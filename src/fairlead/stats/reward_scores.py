@@ -220,3 +220,54 @@ def beyond_length(
     sizes = np.array([(where == b).sum() for b in shared], dtype=np.float64)
     gains = np.array([new[second == b].mean() - old[first == b].mean() for b in shared])
     return float(sizes @ gains / sizes.sum() / gain)
+
+
+def group_gap(
+    values: ArrayLike,
+    own: NDArray[np.bool_],
+    *,
+    clusters: Clusters | None = None,
+    level: float = CONFIDENCE,
+) -> Estimate:
+    """Mean of all others less the mean of a group.
+
+    Where no cluster lies across both, as people of a group do not, the interval is Welch's, which
+    knows that a small group has few of them; otherwise it is that of the joint linearisation.
+
+    Args:
+        values: [unit] numbers.
+        own: [unit] whether it belongs to the group.
+        clusters: [unit] key of each unit's cluster; None where all are independent.
+        level: confidence of the interval.
+
+    Raises:
+        DataError: the group is empty or everybody, or one of the two is a single cluster.
+    """
+    array = finite(values)
+    same_length(values=array, own=own)
+    if not 0 < own.sum() < len(own):
+        raise DataError("no gap without a group and others", got=f"{own.sum()} of {len(own)}")
+    keys = codes(clusters, len(array))
+    others, group = float(array[~own].mean()), float(array[own].mean())
+    if set(keys[own].tolist()) & set(keys[~own].tolist()):
+        share = float(own.mean())
+        pull = np.where(own, -(array - group) / share, (array - others) / (1 - share))
+        found = mean_estimate(others - group + pull, clusters=keys, level=level)
+        return found.model_copy(update={"method": f"others less the group: {found.method}"})
+    sides = [clustered_error(array[w], codes(keys[w], int(w.sum()))) for w in (own, ~own)]
+    variance = sum(error**2 for error, _ in sides)
+    if not variance:
+        gap = others - group
+        method = "others less the group (no spread: the values do not differ)"
+        n = sum(count for _, count in sides)
+        return Estimate(value=gap, low=gap, high=gap, n=n, method=method, level=level)
+    freedom = variance**2 / sum(error**4 / (count - 1) for error, count in sides)
+    half = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
+    return Estimate(
+        value=others - group,
+        low=others - group - half,
+        high=others - group + half,
+        n=sum(count for _, count in sides),
+        method="others less the group, Welch's interval on clusters",
+        level=level,
+    )
