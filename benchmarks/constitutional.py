@@ -72,7 +72,8 @@ def measure(arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
         for estimate in read_result(folder / "stages" / stage).estimates:
             found[estimate.name] = _bare(estimate)
     if arm.asked:
-        measured = model_skills(*(folder / "stages" / name / "model" for name in arm.asked), seed)
+        critic, judge = (folder / "stages" / name / "model" for name in arm.asked)
+        measured = model_skills(critic, judge, seed)
         found |= {f"skill/{name}": _bare(estimate) for name, estimate in measured.items()}
     return {"seed": seed, "cpu_seconds": time.process_time() - before, "estimates": found}
 
@@ -80,11 +81,11 @@ def measure(arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
 def model_skills(critic: Path, judge: Path, seed: int, *, n: int = 400) -> dict[str, Estimate]:
     """What models of the testbed can do as critic and judge, on replies to held-out prompts."""
     own = Seed(seed).child("skills")
-    asked = [
-        LocalRespondent(load_policy(str(model)).eval(), seed=own.child("asked"), name=model.name)
+    one, other = (
+        LocalRespondent(load_policy(str(model)).eval(), seed=own.child("asked"))
         for model in (critic, judge)
-    ]
-    return skills(*asked, load_constitution("assistant"), n=n, speaker=SPEAKER, seed=own)
+    )
+    return skills(one, other, load_constitution("assistant"), n=n, speaker=SPEAKER, seed=own)
 
 
 def _bare(estimate: Estimate) -> dict[str, Any]:
