@@ -27,9 +27,15 @@ _STYLE: dict[Any, Any] = {
 
 
 def with_blocks(text: str, blocks: Mapping[str, str]) -> str:
-    """The Markdown text with the content of its marked blocks replaced."""
+    """The Markdown text with the content of its marked blocks replaced.
+
+    Raises:
+        ValueError: the text has no such block.
+    """
     for name, content in blocks.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if begin not in text or end not in text:
+            raise ValueError(f"the page has no block {begin} ... {end}")
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         text = pattern.sub(lambda _, c=f"{begin}\n{content}\n{end}": c, text)
     return text

@@ -1,10 +1,18 @@
 """The first run: the whole loop on the assistant testbed, on a CPU, with nothing to download."""
 
+from fairlead.audits.diversity import Diversity
+from fairlead.audits.drift import Drift
+from fairlead.audits.over_optimisation import OverOptimisation
+from fairlead.audits.reward_accuracy import RewardAccuracy
+from fairlead.audits.reward_calibration import RewardCalibration
+from fairlead.audits.win_rate import WinRate
 from fairlead.generation.sampling import Sampling
 from fairlead.objectives.dpo import DPO
 from fairlead.objectives.ppo import PPO
 from fairlead.pipeline.recipe import Recipe
+from fairlead.pipeline.rewards import GoldReward
 from fairlead.pipeline.stages import (
+    AuditStage,
     EvaluateStage,
     LabelStage,
     PreferenceStage,
@@ -21,7 +29,7 @@ SAMPLING = Sampling(max_new_tokens=24)
 
 
 def quickstart(seed: int = 0) -> Recipe:
-    """Pretrain, SFT, label, reward model, then PPO, DPO and best-of-n side by side."""
+    """Pretrain, SFT, label, reward model, PPO, DPO and best-of-n side by side, an audit."""
     return Recipe(
         name="quickstart",
         seed=seed,
@@ -92,6 +100,22 @@ def quickstart(seed: int = 0) -> Recipe:
                 reward="@reward",
                 gold="assistant",
                 sampling=SAMPLING,
+            ),
+            AuditStage(
+                name="audit",
+                candidate="@dpo",
+                baseline="@sft",
+                rewards={"proxy": "@reward", "gold": GoldReward()},
+                sampling=SAMPLING,
+                audits=(
+                    WinRate(prompts="@world/test.jsonl", by="gold", items=300, max_tokens=24),
+                    Diversity(prompts="@world/test.jsonl", samples=8, max_tokens=24),
+                    OverOptimisation(data="@world/test.jsonl", max_new_tokens=24),
+                    # A reward model is a means: what it lacks informs, the policy decides.
+                    RewardAccuracy(data="@label/test.jsonl", hard=False),
+                    RewardCalibration(data="@label/test.jsonl", hard=False),
+                    Drift(trained_on="@world/train.jsonl", max_tokens=24, hard=False),
+                ),
             ),
         ),
     )
