@@ -49,8 +49,9 @@ def ngrams(texts: Sequence[Tokens], order: int) -> Counter[Tokens]:
 
 
 def distinct(texts: Sequence[Tokens], orders: Sequence[int] = (1, 2, 3)) -> float:
-    """Share of n-grams that differ, a mean over orders that occur (Li et al. 2016,
-    arXiv:1510.03055); 0 where there is no token at all.
+    """Share of n-grams that differ, a mean over orders that occur; 0 where there is no token.
+
+    Li et al. 2016, arXiv:1510.03055.
     """
     counts = [ngrams(texts, order) for order in orders]
     shares = [len(count) / count.total() for count in counts if count]
@@ -78,9 +79,9 @@ def expectation_adjusted_distinct(different: int, total: int, vocabulary: int) -
 def self_bleu(texts: Sequence[Tokens], order: int = 4) -> float:
     """Mean BLEU of each text against all others; 1 where all are the same.
 
-    Zhu et al. 2018, arXiv:1802.01886. BLEU of a sentence (Papineni et al. 2002) with 1 added to the counts of orders above 1 (Lin and
-    Och 2004), up to `order` or the text's own length, so that short texts have one too. Texts
-    without a token are left out.
+    Zhu et al. 2018, arXiv:1802.01886. BLEU of a sentence (Papineni et al. 2002) with 1 added to
+    the counts of orders above 1 (Lin and Och 2004), up to `order` or the text's own length, so that
+    short texts have one too. Texts without a token are left out.
 
     Returns:
         nan where fewer than two texts have a token.

@@ -3,7 +3,8 @@
 Dubois et al. 2024, arXiv:2404.04475: the probability that a reply is preferred is a logistic model
 of a constant and of the difference in length, and the length-controlled win rate is what it says
 where the lengths are equal. Here in its least form, logit P = θ + φ·tanh(gap / s) with s the
-standard deviation of the gaps, so that it can be fitted to any prompts; the win rate is logistic(θ).
+standard deviation of the gaps, so that it can be fitted to any prompts. The win rate is
+logistic(θ).
 
 The interval resamples prompts and fits again. The spread of fitted probabilities over prompts,
 which is sometimes reported in its place, says nothing about how sure the win rate is.
@@ -41,17 +42,36 @@ CHUNK = 50
 class LengthControlled:
     """A fitted win rate."""
 
-    win_rate: Estimate
-    """Probability that the candidate is preferred at equal length."""
+    constant: float
+    """θ, in logits."""
     slope: float
     """φ, in logits: how much a much longer reply gains; below 0 it loses."""
     scale: float
     """s, in the units of the gaps."""
+    draws: Floats
+    """[resample] constants of the refits."""
+    prompts: int
+    seed: Seed
+
+    def win_rate(self, level: float = CONFIDENCE) -> Estimate:
+        """Probability that the candidate is preferred at equal length."""
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        low, high = np.quantile(expit(self.draws), tails).tolist()
+        times = len(self.draws)
+        found = Estimate(
+            value=float(expit(self.constant)),
+            low=low,
+            high=high,
+            n=self.prompts,
+            method=f"logistic fit at equal length, refitted on {times} resamples of prompts",
+            seed=self.seed.value,
+            level=level,
+        )
+        return _widened(found)
 
     def at(self, gaps: ArrayLike) -> Floats:
         """The fitted probability at differences of length."""
-        constant = np.log(self.win_rate.value) - np.log1p(-self.win_rate.value)
-        return expit(constant + self.slope * np.tanh(np.asarray(gaps) / (self.scale or 1.0)))
+        return expit(self.constant + self.slope * np.tanh(np.asarray(gaps) / (self.scale or 1.0)))
 
 
 def raw_win_rate(
@@ -84,7 +104,6 @@ def length_controlled_win_rate(
     clusters: Clusters | None = None,
     seed: Seed,
     resamples: int = 1000,
-    level: float = CONFIDENCE,
 ) -> LengthControlled:
     """The win rate at equal length, with an interval from refitting on resampled prompts.
 
@@ -96,7 +115,6 @@ def length_controlled_win_rate(
         clusters: [pair] its prompt; whole prompts are resampled.
         seed: of the resampling.
         resamples: how often to fit again.
-        level: confidence of the interval.
 
     Raises:
         DataError: the arrays do not pair up, preferences are not from 0 to 1, there are fewer than
@@ -118,18 +136,9 @@ def length_controlled_win_rate(
         raise too_few("a win rate", count)
     fit = partial(_fitted, labels, lengths, other)
     constant, slope = fit(np.ones((1, labels.size)))[0, :2]
-    draws = expit(_refitted(fit, groups, count, seed, resamples))
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    found = Estimate(
-        value=float(expit(constant)),
-        low=float(low),
-        high=float(high),
-        n=count,
-        method=f"logistic fit at equal length; refitted on {resamples} resamples of prompts",
-        seed=seed.value,
-        level=level,
-    )
-    return LengthControlled(_widened(found), float(slope), float(lengths.std()))
+    draws = _refitted(fit, groups, count, seed, resamples)
+    spread = float(lengths.std())
+    return LengthControlled(float(constant), float(slope), spread, draws, count, seed)
 
 
 def fit_logistic(features: ArrayLike, labels: ArrayLike, weights: ArrayLike) -> Floats:
