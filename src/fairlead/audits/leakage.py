@@ -127,7 +127,8 @@ class Leakage(Audit):
         """Ends of prompts in their own words and in others, where they have others."""
         random = subject.seed.child(self.title, "twins").numpy()
         twins: list[_Twin] = []
-        for i in sorted(random.permutation(len(texts))[: self.items].tolist()):
+        picked: list[int] = random.permutation(len(texts))[: self.items].tolist()
+        for i in sorted(picked):
             words = texts[i].split()
             half = len(words) // 2
             start, end = " ".join(words[:half]), " ".join(words[half:])

@@ -152,7 +152,9 @@ class RewardBias(Audit):
         if subject.judge is None or not self.position:
             return _Placed()
         judge = PairwiseJudge([subject.judge], seed=subject.seed.child(self.title, "judge"))
-        outcomes = judge.compare([Pair(item.prompt, *item.replies) for item in items])
+        outcomes = judge.compare(
+            [Pair(item.prompt, item.replies[0], item.replies[1]) for item in items]
+        )
         return _Placed.of(outcomes, [item.cluster for item in items])
 
     def _gates(self, effects: Sequence["_Effect"], judged: "_Placed") -> tuple[Gate, ...]:
