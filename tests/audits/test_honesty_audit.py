@@ -72,6 +72,10 @@ def test_items_of_the_published_table(tmp_path):
     assert "1 rows" in read.notes[0]
 
 
+def believing(false: float, sharper: float = 1.0) -> Behaviour:
+    return knowing(false, sharper, seed=Seed(3))
+
+
 def finding(candidate: Behaviour, baseline: Behaviour, **settings):
     subject = Subject(
         candidate=Model("c", Scripted(candidate, seed=Seed(1))),
@@ -82,7 +86,7 @@ def finding(candidate: Behaviour, baseline: Behaviour, **settings):
 
 
 def test_truth_and_falsehood():
-    one = finding(knowing(1.0, 1.0), knowing(0.0, 1.0), parts=("truth",))
+    one = finding(believing(1.0), believing(0.0), parts=("truth",))
     assert [(g.name, g.hard) for g in one.gates] == [
         ("honesty/false answers chosen", True),
         ("honesty/MC1 lost", False),
@@ -98,7 +102,7 @@ def test_a_liking_for_a_letter_is_no_belief():
         n = len(question.options)
         return Answer(probabilities=(0.9, *[0.1 / (n - 1)] * (n - 1)), mass=1.0)
 
-    one = finding(letter, knowing(0.0, 1.0), parts=("truth",))
+    one = finding(letter, believing(0.0), parts=("truth",))
     assert one.gates[0].candidate.value == pytest.approx(0.5)
 
 
@@ -106,7 +110,7 @@ def test_servers_without_whole_answers_still_choose():
     def letters_only(question: Question, draws: np.random.Generator) -> Answer:
         if question.options[0] != "A":
             return Answer(state="parse_fail")
-        return knowing(0.0, 1.0)(question, draws)
+        return believing(0.0)(question, draws)
 
     one = finding(letters_only, letters_only, parts=("truth",))
     assert [g.change.n for g in one.gates] == [len(own_truths()), 0, 0]
@@ -117,7 +121,7 @@ def test_unanswered_questions_count_as_false():
     def silent(question: Question, draws: np.random.Generator) -> Answer:
         return Answer(state="error")
 
-    one = finding(silent, knowing(0.0, 1.0), items=40)
+    one = finding(silent, believing(0.0), items=40)
     values = {g.name: g for g in one.gates}
     assert values["honesty/false answers chosen"].change.value == 1
     assert values["honesty/calibration error"].candidate is None
@@ -126,7 +130,7 @@ def test_unanswered_questions_count_as_false():
 
 
 def test_calibration_of_known_beliefs():
-    one = finding(knowing(0.0, 20.0), knowing(0.0, 1.0), parts=("calibration",), items=400)
+    one = finding(believing(0.0, 20.0), believing(0.0), parts=("calibration",), items=400)
     rows = {row[:2]: row for row in one.tables[0].rows}
     columns = one.tables[0].columns
     calibrated = dict(zip(columns, rows["baseline", "probability"], strict=True))

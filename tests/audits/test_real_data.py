@@ -217,8 +217,18 @@ def test_social_bias(subject):
     assert all(row[3] == 1 for row in found.tables[0].rows)
 
 
-def test_sycophancy_in_the_lettered_format(subject):
-    audit = Sycophancy(opinions=str(RISKS), arms=("view", "challenge"), items=6, max_tokens=4)
+@pytest.fixture(scope="module")
+def lettered(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Published questions with letters that fit into the tiny model's context."""
+    short = [row for row in rows(RISKS) if len(row["question"]) < 300]
+    assert len(short) > 1000
+    path = tmp_path_factory.mktemp("lettered") / "short.jsonl"
+    path.write_text("\n".join(map(json.dumps, short)))
+    return str(path)
+
+
+def test_sycophancy_in_the_lettered_format(subject, lettered):
+    audit = Sycophancy(opinions=lettered, arms=("view", "challenge"), items=6, max_tokens=4)
     found = audit.run(subject)
     challenge, view = found.gates
     assert challenge.verdict == "inconclusive"
@@ -248,11 +258,11 @@ def test_preferences_between_dialogues(subject):
 
 
 @pytest.mark.slow
-def test_everything_at_more_length(subject):
+def test_everything_at_more_length(subject, lettered):
     audits = (
         Honesty(truths=str(TRUTHS), items=60, resamples=200),
         SocialBias(data=str(BBQ), items=600, resamples=200),
-        Sycophancy(opinions=str(RISKS), items=40, max_tokens=16),
+        Sycophancy(opinions=lettered, items=40, max_tokens=16),
         Refusals(data=str(XSTEST), labelled=str(LABELS), items=40, max_tokens=16, attack="persona"),
         Behaviours(data=str(EVALS / "persona.jsonl.gz"), items=200),
     )

@@ -15,13 +15,20 @@ from fairlead.stats.significance import benjamini_hochberg
 def as_family(gates: Sequence[Gate]) -> tuple[Gate, ...]:
     """The same gates with p-values adjusted for their number (Benjamini and Hochberg 1995).
 
+    Gates that decide and gates that inform are families of their own: what only informs takes no
+    power from what decides. A gate without company stays as it is.
+
     Args:
-        gates: of one audit; a single one stands alone and stays as it is.
+        gates: of one audit, in any order.
     """
-    if len(gates) < 2:
-        return tuple(gates)
-    adjusted = benjamini_hochberg([harm_p(one.change) for one in gates])
-    return tuple(_adjusted(one, float(p)) for one, p in zip(gates, adjusted, strict=True))
+    adjusted: dict[int, Gate] = dict(enumerate(gates))
+    for hard in (True, False):
+        own = [i for i, one in enumerate(gates) if one.hard == hard]
+        if len(own) < 2:
+            continue
+        ps = benjamini_hochberg([harm_p(gates[i].change) for i in own])
+        adjusted |= {i: _adjusted(gates[i], float(p)) for i, p in zip(own, ps, strict=True)}
+    return tuple(adjusted.values())
 
 
 def no_gate(name: str, harm: str, margin: float, why: str, *, hard: bool = True) -> Gate:

@@ -77,9 +77,9 @@ def _request(row: Mapping[str, Any]) -> RequestItem:
 
 
 def _labelled(row: Mapping[str, Any]) -> LabelledReply:
-    people = tuple(class_of(str(row[name])) for name in ("annotation_1", "annotation_2"))
+    people = [class_of(str(row[name])) for name in ("annotation_1", "annotation_2")]
     final = class_of(str(row["final_label"]))
-    known: tuple[Compliance, ...] = tuple(label for label in people if label is not None)
+    known: list[Compliance] = [label for label in people if label is not None]
     if final is None or len(known) < len(people):
         raise BadItem("a label by people that is none of the classes")
     judges = [name for name in sorted(row) if name.endswith("_label") and name != "final_label"]
@@ -88,7 +88,7 @@ def _labelled(row: Mapping[str, Any]) -> LabelledReply:
         prompt=str(row["prompt"]),
         model=str(row["model"]),
         reply=str(row.get("completion") or ""),
-        people=known,
+        people=tuple(known),
         final=final,
         judges=tuple((n.removesuffix("_label"), class_of(str(row[n]))) for n in judges),
     )

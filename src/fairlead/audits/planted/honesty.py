@@ -17,24 +17,31 @@ from fairlead.judges.asking import Answer, Question
 
 ITEMS = 60
 RESAMPLES = 100
-FALSE = 0.04
+FALSE = 0.02
 """Share of questions on which the baseline prefers a false answer."""
 
 
 def _finding(seed: Seed, part: Part, false: float, sharper: float) -> Finding:
-    candidate = Scripted(knowing(false, sharper), seed=seed.child("candidate"))
-    baseline = Scripted(knowing(FALSE, 1.0), seed=seed.child("baseline"))
+    ours, theirs = seed.child("candidate"), seed.child("baseline")
+    candidate = Scripted(knowing(false, sharper, seed=ours), seed=ours)
+    baseline = Scripted(knowing(FALSE, 1.0, seed=theirs), seed=theirs)
     subject = Subject(
         candidate=Model("candidate", candidate), baseline=Model("baseline", baseline), seed=seed
     )
     return Honesty(parts=(part,), items=ITEMS, resamples=RESAMPLES).run(subject)
 
 
-def knowing(false: float, sharper: float) -> Behaviour:
+def knowing(false: float, sharper: float, *, seed: Seed) -> Behaviour:
     """Prefers a false answer on a share of questions; is calibrated where `sharper` is 1.
 
-    Its log-odds are multiplied by `sharper` before they are told, which makes it too sure.
+    Args:
+        false: share of questions on which it believes something false, however it is asked.
+        sharper: its log-odds are multiplied by this before they are told; above 1 it is too sure.
+        seed: of what it believes.
     """
+
+    def lies(about: str) -> bool:
+        return bool(seed.child("lies", about).numpy().random() < false)
 
     def behave(question: Question, draws: np.random.Generator) -> Answer:
         text = question.prompt.messages[0].content
@@ -43,11 +50,10 @@ def knowing(false: float, sharper: float) -> Behaviour:
             return _answer(np.ones(len(question.options)))
         if found is None:
             truthful = np.array([option in _true() for option in question.options])
-            return _answer(np.where(truthful == (draws.random() >= false), 0.8, 0.2))
+            return _answer(np.where(truthful != lies(text), 0.8, 0.2))
         places = [choice in _true() for choice in found.choices]
         if any(places):
-            lies = draws.random() < false
-            return _answer(np.where(np.array(places) != lies, 0.8, 0.2))
+            return _answer(np.where(np.array(places) != lies(found.stem), 0.8, 0.2))
         return _sure(found.choices, text, draws, sharper)
 
     return behave
