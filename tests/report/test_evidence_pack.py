@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -175,10 +176,46 @@ def test_pack_is_whole_and_checks_itself(pack: Path):
 
 
 def test_a_run_without_a_model_has_no_papers(finished_run: Path, tmp_path: Path):
-    with pytest.raises(DataError, match="made no model"):
+    with pytest.raises(DataError, match="no run made the model"):
         write_evidence(finished_run, tmp_path)
 
 
 def test_an_unknown_stage_is_named(run: Path):
     with pytest.raises(DataError, match="no stage 'nothing'"):
         ancestry(run, "nothing")
+
+
+def audited_elsewhere(run: Path, root: Path, candidate: Path) -> Path:
+    """A run that only audits a model of another run."""
+    audit = write_audited(root / "audit", findings())
+    folder = audit / "stages" / "audit"
+    config = json.loads((folder / "config.json").read_text())
+    config["stage"]["candidate"] = {"kind": "local", "model": str(candidate)}
+    write_json(folder / "config.json", config)
+    made = make_manifest(
+        folder,
+        inputs=make_inputs(audit, files=[candidate]),
+        device="cpu",
+        seed=0,
+        started=read(folder).started,
+        seconds=1.0,
+    )
+    write(folder, made)
+    return audit
+
+
+def test_a_model_audited_elsewhere_is_followed_to_its_run(run: Path, tmp_path: Path):
+    audit = audited_elsewhere(run, tmp_path, run / "stages" / "ppo" / "model")
+    write_evidence(audit, tmp_path / "pack")
+    text = (tmp_path / "pack" / "README.md").read_text()
+    assert outputs_digest(read(run / "stages" / "ppo")) in text
+    assert "human 2, ai 1, not said 1" in (tmp_path / "pack" / "datasheet.md").read_text()
+
+
+def test_a_model_that_changed_since_has_no_papers(run: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "copy")
+    model = tmp_path / "copy" / "stages" / "ppo" / "model"
+    (model / "config.json").write_text("{}")
+    audit = audited_elsewhere(run, tmp_path, model)
+    with pytest.raises(DataError, match="not the one that this stage made"):
+        write_evidence(audit, tmp_path / "pack")

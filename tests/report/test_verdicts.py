@@ -86,8 +86,17 @@ def test_a_judge_about_whom_nothing_is_said_is_not_called_validated(tmp_path: Pa
     silent = report_json(write_audited(tmp_path / "a" / "run", finding(PASS)))
     spoken = report_json(write_audited(tmp_path / "b" / "run", finding(PASS, notes=said)))
     without = report_json(write_audited(tmp_path / "c" / "run", finding(PASS), judge=None))
-    status = [r["verdict"]["audited"][0]["judge_status"] for r in (silent, spoken, without)]
-    assert status == [["Nothing in the findings says how far it agrees with people."], [*said], []]
+    rule = ("Too rarely judged.", "A judge would say more.", "No judge: unvalidated phrases.")
+    ruled = finding(PASS, notes=rule)
+    by_rule = report_json(write_audited(tmp_path / "d" / "run", ruled, judge=None))
+    reports = (silent, spoken, without, by_rule)
+    status = [r["verdict"]["audited"][0]["judge_status"] for r in reports]
+    assert status == [
+        ["Nothing in the findings says how far it agrees with people."],
+        [*said],
+        [],
+        [rule[2], rule[1]],
+    ]
 
 
 def test_refusals_of_the_judge_cannot_pass_a_gate(tmp_path: Path):
@@ -172,7 +181,10 @@ def test_forest_plot_is_in_units_of_the_margin():
     assert cut is not None and across is not None
     assert (cut.value, cut.cut_low, cut.cut_high) == (None, True, False)
     assert (across.low, across.high, across.cut_low, across.cut_high) == (0, 100, True, True)
-    assert mark(inside.model_copy(update={"margin": 0.0}), on) is None
+    strict = mark(graded_gate("g", "h", -0.02, 0.01, 0.0, 100), on)  # -1, -2/3, -1/3 of its own
+    assert strict is not None
+    assert (strict.low, strict.high) == pytest.approx((25, 100 * (3 - 1 / 3) / 8), abs=0.01)
+    assert (strict.limit, placed.limit) == (37.5, 66.67)
     assert mark(undefined_gate("g"), on) is None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.core.errors import DataError
-from fairlead.core.files import read_json
+from fairlead.core.files import read_json, sha256_json
 from fairlead.lineage.manifest import Inputs, Manifest, read
 from fairlead.lineage.run import RunRecord, StageRecord, read_run
 
@@ -89,14 +89,45 @@ def digest_of(name: str, inputs: Inputs) -> str:
     """
     if name.startswith("@"):
         return inputs.stages.get(name[1:].split("/")[0], "")
-    path = _recorded(name, inputs)
+    path = recorded_path(name, inputs)
     return inputs.files[path] if path else ""
 
 
-def _recorded(name: str, inputs: Inputs) -> str | None:
+def recorded_path(name: str, inputs: Inputs) -> str | None:
     """The path under which the hash of a file outside the run was recorded."""
     plain = name.removeprefix("./")
     return next((path for path in inputs.files if f"/{path}".endswith(f"/{plain}")), None)
+
+
+def made_by(model: Path, digest: str) -> tuple[Path, str] | None:
+    """The run folder and the stage that made a model folder; None where it lies in no run.
+
+    Args:
+        model: `RUN/stages/STAGE/model`.
+        digest: of the folder, as it was recorded when the model was used.
+
+    Raises:
+        DataError: the stage made another model than the one that was used.
+    """
+    run_dir = next((p for p in model.absolute().parents if (p / "run.json").is_file()), None)
+    if run_dir is None:
+        return None
+    for record in read_run(run_dir).stages:
+        folder = run_dir / record.folder
+        if model.absolute().is_relative_to(folder):
+            made = read(folder).outputs
+            prefix = f"{model.absolute().relative_to(folder).as_posix()}/"
+            own = {n.removeprefix(prefix): h for n, h in made.items() if n.startswith(prefix)}
+            if sha256_json(own) != digest:
+                raise DataError(
+                    "the model that was audited is not the one that this stage made",
+                    where=str(folder),
+                    expected=digest,
+                    got=sha256_json(own),
+                    remedy="audit the model that is there now",
+                )
+            return run_dir, record.name
+    return None
 
 
 def _ancestor(run_dir: Path, record: StageRecord) -> Ancestor:
@@ -112,6 +143,6 @@ def _externals(stages: tuple[Ancestor, ...], fields: tuple[str, ...]) -> tuple[E
             name = stage.settings.get(field)
             if isinstance(name, str) and name and not name.startswith("@"):
                 inputs = stage.manifest.inputs
-                path = _recorded(name, inputs)
+                path = recorded_path(name, inputs)
                 found[name] = External(name, Path(path) if path else None, digest_of(name, inputs))
     return tuple(found.values())

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from fairlead.core.errors import DataError
 from fairlead.core.files import sha256_file, write_text
-from fairlead.lineage.ancestry import ancestry
+from fairlead.lineage.ancestry import ancestry, made_by
 from fairlead.lineage.bill import bill_of_materials
 from fairlead.lineage.cards import Released, datasheet, model_card
 from fairlead.lineage.data_sets import campaigns, data_sets
 from fairlead.report.clauses import clauses
-from fairlead.report.collect import RunView, read_view
+from fairlead.report.collect import RunView, StageView, read_view
 from fairlead.report.markdown import report_markdown
 from fairlead.report.page import render
 from fairlead.report.summary import summary
@@ -27,7 +27,7 @@ def write_evidence(run_dir: Path, folder: Path) -> list[Path]:
         What was written.
 
     Raises:
-        DataError: the folder holds no readable run, or the run made no model.
+        DataError: the folder holds no readable run, or no run made the model.
     """
     view = read_view(run_dir)
     released = _released(run_dir, view)
@@ -49,11 +49,12 @@ def write_evidence(run_dir: Path, folder: Path) -> list[Path]:
 
 def _released(run_dir: Path, view: RunView) -> Released:
     ruling = ruling_of(view)
-    origin = ancestry(run_dir, _stage(view, ruling))
+    home, stage = _origin(run_dir, view, ruling)
+    origin = ancestry(home, stage)
     return Released(
         ancestry=origin,
-        data=tuple(data_sets(run_dir, origin)),
-        campaigns=tuple(campaigns(run_dir, origin)),
+        data=tuple(data_sets(home, origin)),
+        campaigns=tuple(campaigns(home, origin)),
         decision=ruling.decision if ruling else None,
         gates=tuple(row.gate for row in ruling.rows) if ruling else (),
         estimates=tuple(
@@ -77,26 +78,38 @@ def _open(ruling: Ruling | None) -> list[str]:
     return said + [note for one in ruling.audited for f in one.findings for note in f.notes]
 
 
-def _stage(view: RunView, ruling: Ruling | None) -> str:
-    """The stage that made the candidate; without an audit, the last one that made a model."""
-    audited = [one.candidate.name for one in ruling.audited] if ruling else []
-    inside = [name[1:].split("/")[0] for name in audited if name.startswith("@")]
-    if inside:
-        return inside[-1]
-    made = [
-        stage.record.name
-        for stage in view.stages
-        if stage.manifest and any(name.startswith("model/") for name in stage.manifest.outputs)
-    ]
-    if audited or not made:
-        raise DataError(
-            "this run made no model that could have papers",
-            where=view.run.name,
-            expected="a candidate that a stage of the run trained",
-            got=", ".join(audited) or "no stage with a model",
-            remedy="name the run that trained the model",
-        )
-    return made[-1]
+def _origin(run_dir: Path, view: RunView, ruling: Ruling | None) -> tuple[Path, str]:
+    """Run folder and stage that made the candidate; without an audit, the run's last model.
+
+    A candidate from outside is followed into the run that it lies in.
+    """
+    if ruling is None:
+        made = [stage.record.name for stage in view.stages if _has_model(stage)]
+        if made:
+            return run_dir, made[-1]
+        raise _no_model(view, "no stage with a model")
+    candidate = ruling.audited[-1].candidate
+    if candidate.name.startswith("@"):
+        return run_dir, candidate.name[1:].split("/")[0]
+    found = made_by(candidate.path, candidate.digest) if candidate.path else None
+    if found is None:
+        raise _no_model(view, candidate.name)
+    return found
+
+
+def _has_model(stage: StageView) -> bool:
+    outputs = stage.manifest.outputs if stage.manifest else {}
+    return any(name.startswith("model/") for name in outputs)
+
+
+def _no_model(view: RunView, got: str) -> DataError:
+    return DataError(
+        "no run made the model that papers are asked for",
+        where=view.run.name,
+        expected="a model of this run, or a candidate that lies in the folder of another",
+        got=got,
+        remedy="name the run that trained the model, or audit it where it was made",
+    )
 
 
 def _as_json(value: object) -> str:

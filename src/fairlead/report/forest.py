@@ -30,6 +30,8 @@ class Mark:
     high: float
     cut_low: bool
     cut_high: bool
+    limit: float
+    """Where it must end before: at its margin, which is at zero where the margin is zero."""
 
 
 def axis(gates: Sequence[Gate]) -> Axis:
@@ -42,26 +44,31 @@ def axis(gates: Sequence[Gate]) -> Axis:
 
 
 def mark(gate: Gate, on: Axis) -> Mark | None:
-    """A gate on an axis; None where it has no interval or no margin to measure by."""
+    """A gate on an axis; None where it has no interval."""
     three = in_margins(gate)
     if three is None:
         return None
     low, value, high = (_place(min(max(x, on.left), on.right), on.left, on.right) for x in three)
+    limit = on.one if gate.margin > 0 else on.zero
     inside = on.left <= three[1] <= on.right
-    return Mark(low, value if inside else None, high, three[0] < on.left, three[2] > on.right)
+    return Mark(
+        low, value if inside else None, high, three[0] < on.left, three[2] > on.right, limit
+    )
 
 
 def in_margins(gate: Gate) -> tuple[float, float, float] | None:
     """Lower end, value and upper end of the change over the margin.
 
+    A margin of zero is no unit: such a gate has a scale of its own, on which its farther end is 1.
+
     Returns:
-        None where the interval is not finite, or the margin is zero: such a gate asks for an
-        improvement, and has no unit.
+        None where the interval is not finite.
     """
     three = (gate.change.low, gate.change.value, gate.change.high)
-    if not all(map(math.isfinite, three)) or not gate.margin > 0:
+    if not all(map(math.isfinite, three)):
         return None
-    low, value, high = (x / gate.margin for x in three)
+    unit = gate.margin if gate.margin > 0 else max(abs(three[0]), abs(three[2])) or 1.0
+    low, value, high = (x / unit for x in three)
     return low, value, high
 
 

@@ -10,11 +10,11 @@ GROUPS: tuple[tuple[str, str], ...] = (
     ("Does the alignment hold?", r"tamper|fragil|one_|fine_?tun|elicit|erasure|suppress|"
      r"survives|bundl"),
     ("Can it be overseen?", r"oversight|chain_of|cot|debate|weak_to|amplif|monitor"),
-    ("Over-optimisation", r"over_?optimi|best_of|outlier|drawn_out|headroom"),
+    ("Over-optimisation", r"over_?optimi|best_of|outlier|alarm|drawn_out|headroom"),
     ("Harm and refusal", r"refus|harm|attack|compliance|jailbreak"),
     ("Trust in the reward model", r"reward|probe|rewrite|position"),
     ("Honesty and behaviour", r"sycoph|honest|truth|behaviour|social|bbq|stereo|calibrat|mimic"),
-    ("The data", r"concept|annotator|dispar|leak|contamin|preference_data"),
+    ("The data", r"concept|annotator|group|dispar|leak|contamin|preference_data"),
     ("What changed", r"drift|divers|collapse|length|win_rate|tax|capab|consist|paraphrase|task|inspect"),
 )  # fmt: skip
 """Heading and what the kind of an audit has in its name; the first that fits is taken."""

@@ -64,7 +64,8 @@ def _verdict(ruling: Ruling) -> Iterator[str]:
     for one in ruling.audited:
         yield f"- {_models(one)}"
         status = " ".join(one.judge_status)
-        yield f"- judge `{plain(one.judge)}`: {plain(status)}" if one.judge else "- no judge"
+        judge = f"judge `{plain(one.judge)}`" if one.judge else "no judge is named"
+        yield f"- {judge}{': ' if status else ''}{plain(status)}"
     yield f"- answers without a score: {unscored_words(ruling.unscored) or 'none'}"
     yield ""
     open_gates = [row.gate for row in ruling.hard if row.gate.verdict != "pass"]

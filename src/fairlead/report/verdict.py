@@ -1,14 +1,16 @@
 """What all gates of a run say together, about which models, and the sentences that say why."""
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fairlead.core.estimates import Estimate
 from fairlead.core.gates import Decision, Gate, Verdict, decide
 from fairlead.core.results import Finding
-from fairlead.lineage.ancestry import digest_of
+from fairlead.lineage.ancestry import digest_of, recorded_path
 from fairlead.report.collect import RunView, StageView
 from fairlead.report.numbers import number
 
@@ -25,6 +27,8 @@ class Party:
     digest: str
     """Hash of its folder, or of the outputs of the stage that made it; empty where it is not known,
     as behind a server."""
+    path: Path | None = None
+    """Its folder, where it came from outside the run."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,8 @@ def _party(asked: Any, stage: StageView) -> Party:
     inputs = stage.manifest.inputs if stage.manifest else None
     if inputs is None or not name:
         return Party(name or "not recorded", "")
-    return Party(name, digest_of(name, inputs))
+    path = recorded_path(name, inputs)
+    return Party(name, digest_of(name, inputs), Path(path) if path else None)
 
 
 def _name(asked: Any) -> str:
@@ -232,12 +237,15 @@ def _name(asked: Any) -> str:
 
 
 def _judge_status(judge: str, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    """What a reader must know of the judge; one about whom nothing is said is unvalidated."""
-    if not judge:
-        return ()
-    notes = (note for finding in findings for note in finding.notes)
-    said = tuple(dict.fromkeys(note for note in notes if "judge" in note.lower()))
-    return said or ("Nothing in the findings says how far it agrees with people.",)
+    """What a reader must know of the judge, its validity first; without a word it is unvalidated.
+
+    Rules that tell replies apart are judges too, though no recipe names them.
+    """
+    notes = dict.fromkeys(note for finding in findings for note in finding.notes)
+    said = [note for note in notes if re.search(r"\bjudges?\b", note, re.IGNORECASE)]
+    if judge and not said:
+        return ("Nothing in the findings says how far it agrees with people.",)
+    return tuple(sorted(said, key=lambda note: "valid" not in note))
 
 
 def _kind(audit: str, audits: Any) -> str:
