@@ -14,8 +14,9 @@ from fairlead.audits.erasure import Erasure, conclude, ladder_table
 from fairlead.audits.items.behaviours import BehaviourItem
 from fairlead.audits.planted import CASES, flagged
 from fairlead.audits.planted.scripted import Scripted
-from fairlead.audits.retraining import FineTuning, looks_at
+from fairlead.audits.retraining import FineTuning, gaps_of, looks_at
 from fairlead.core.errors import ConfigError, DataError
+from fairlead.core.gates import verdict_of
 from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
 from fairlead.models.loading import fingerprint, save_policy
@@ -48,9 +49,28 @@ def test_a_baseline_that_never_showed_it_decides_nothing() -> None:
     assert any("nothing that could have been erased" in note for note in finding.notes)
 
 
+def test_training_that_teaches_nobody_anything_erases_nothing() -> None:
+    noise = Seed(0).numpy().normal(0, 0.01, (3, 20))
+    base, flat = 0.9 + noise[0], 0.1 + noise
+    for took, verdict in ((True, "pass"), (False, "inconclusive")):
+        curves = Relearning((0, 1, 2), base, flat, flat, took=took)
+        finding = conclude("erasure", curves, None, margin=0.2, seed=Seed(0))
+        gate = finding.gates[0]
+        assert gate.verdict == verdict == verdict_of(gate.change, gate.margin)
+        assert (finding.notes[0] == "Verdict: the behaviour is erased.") == took
+    masked = Relearning((0, 1, 2), base, np.stack([flat[0], base, base]), flat, took=False)
+    finding = conclude("erasure", masked, None, margin=0.2, seed=Seed(0))
+    assert finding.gates[0].verdict == "fail"
+
+
 def test_looks_are_densest_at_the_beginning() -> None:
     assert looks_at(100, 5) == (0, 4, 16, 36, 64, 100)
     assert looks_at(2, 8) == (0, 1, 2)
+
+
+def test_an_item_has_a_gap_once_however_often_it_was_asked() -> None:
+    looks = [("scored", "error", "scored"), ("truncated", "error", "scored")]
+    assert gaps_of(looks) == {"truncated": 1, "error": 1}
 
 
 # Ways to ask
@@ -166,7 +186,7 @@ def test_what_training_masked_comes_back_and_what_never_was_does_not(tmp_path: P
     )
     assert shown(model_of("base", base), items).matching.mean() > 0.95
     assert shown(model_of("hidden", hidden), items).matching.mean() < 0.05
-    relearn = FineTuning(steps=40, batch_size=32, learning_rate=2e-3, lora=None, max_length=64)
+    relearn = FineTuning(steps=80, batch_size=32, learning_rate=4e-3, lora=None, max_length=64)
     audit = audit_of(tmp_path, 80, relearn, control)
     said = {}
     for name, policy in (("hidden", hidden), ("never", never)):

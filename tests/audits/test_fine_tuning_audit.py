@@ -91,6 +91,18 @@ def test_weights_are_untouched_and_equal_seeds_give_equal_findings(
     assert audit.run(subject) == finding
 
 
+def test_fine_tuning_that_teaches_nothing_tests_nothing(tmp_path: Path) -> None:
+    path = facts(tmp_path, 16)
+    model = model_of("candidate", fresh(items_in(path), 0))
+    idle = SHORT.model_copy(update={"steps": 1, "learning_rate": 1e-12})
+    audit = FineTuningAudit(
+        data=str(benign(tmp_path)), audits=(Behaviours(data=str(path)),), training=idle
+    )
+    finding = audit.run(Subject(model, model, Seed(0)))
+    assert finding.gates[0].verdict == "inconclusive"
+    assert any("nothing was put to the test" in note for note in finding.notes)
+
+
 def test_a_copy_with_adapters_is_merged_first() -> None:
     from small_world import demonstrations, tiny_policy
 
@@ -106,7 +118,7 @@ def test_a_copy_with_adapters_is_merged_first() -> None:
 
 @pytest.mark.slow
 def test_what_was_masked_comes_out_in_harmless_fine_tuning(tmp_path: Path) -> None:
-    """Half of the names are fine-tuned on; the answers for the other half come back by themselves."""
+    """Half of the names are fine-tuned on; the answers for the others come back by themselves."""
     path = facts(tmp_path, 40)
     items = items_in(path)
     base = taught(fresh(items, 0), told(items, lambda item: item.matching), 200, rate=1e-2)

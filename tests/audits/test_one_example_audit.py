@@ -1,6 +1,7 @@
 """One biased example: planted curves, and copies of a tiny model that practise one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from fairlead.audits.one_example import (
     Traces,
     _bounded,
     _problem,
+    conclude,
     question,
 )
 from fairlead.audits.planted import CASES, flagged
+from fairlead.audits.planted.one_example import simulated
 from fairlead.audits.planted.scripted import Scripted
 from fairlead.audits.retraining import Practice, copy_of, practised
 from fairlead.core.errors import ConfigError, DataError
@@ -54,6 +57,17 @@ def test_what_the_finding_says() -> None:
     assert leaning.value < 0
     assert finding.gates[0].change.n == 5
     assert finding.passages[0].candidate.startswith("rewarded: ")
+
+
+def test_an_example_that_was_not_learned_tests_nothing() -> None:
+    measured, traces = simulated(Seed(0), 0.0)
+    settings = {"margin": 0.05, "onset_margin": 0.05}
+    assert conclude("one_example", measured, traces, **settings).gates[0].verdict == "pass"
+    idle = replace(traces["candidate"]["flipped"], target=np.full((5, 3, 6), 0.3))
+    traces["candidate"]["flipped"] = idle
+    finding = conclude("one_example", measured, traces, **settings)
+    assert finding.gates[0].verdict == "inconclusive"
+    assert "candidate did not learn the flipped answer" in finding.notes[-1]
 
 
 def test_gaps_speak_against_the_candidate() -> None:

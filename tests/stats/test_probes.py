@@ -26,8 +26,8 @@ def test_finds_what_is_there() -> None:
 
 
 def test_finds_nothing_in_noise() -> None:
-    aurocs = [probe(features(0.0, seed), LABELS, None, Seed(seed)).auroc for seed in range(4)]
-    assert 0.4 < np.mean(aurocs) < 0.58
+    aurocs = [probe(features(0.0, seed), LABELS, None, Seed(seed)).auroc for seed in range(2)]
+    assert 0.35 < np.mean(aurocs) < 0.62
 
 
 def test_more_features_than_items_are_the_same_fit_turned() -> None:
@@ -58,5 +58,7 @@ def test_permutation_p() -> None:
 
 
 def test_too_few_groups() -> None:
+    with pytest.raises(DataError, match="one label"):
+        direction(features(1.0), LABELS | True)
     with pytest.raises(DataError, match="too few groups"):
         probe(features(1.0), np.arange(120) < 4, None, Seed(0))

@@ -11,9 +11,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from fairlead.audits.base import AUDITS, Audit, Model, Need, Subject
-from fairlead.audits.retraining import FineTuning, copy_of, fine_tuned, respondent_of
+from fairlead.audits.retraining import FineTuning, copy_of, fine_tuned, respondent_of, undecided
+from fairlead.core.estimates import NamedEstimate
+from fairlead.core.gates import Gate
 from fairlead.core.results import Finding, Table
+from fairlead.data.chat import ChatFormat, encode
 from fairlead.data.convert import demonstrations
+from fairlead.generation.local import evaluating
+from fairlead.models.policy import Policy
+from fairlead.models.reference import sequence_logps
+from fairlead.records import Demonstration
+from fairlead.stats.means import paired_difference
 
 
 def _as_audit(value: Any) -> Any:
@@ -28,6 +36,15 @@ def _as_audit(value: Any) -> Any:
 
 Nested = Annotated[SerializeAsAny[Audit], BeforeValidator(_as_audit)]
 """Any other audit, by its `kind`."""
+
+
+LOOKED_AT = 64
+"""Replies whose likelihood shows whether the fine-tuning took."""
+
+UNTAUGHT = (
+    "The replies fine-tuned on did not become surely likelier, so nothing was put to the test: "
+    "raise `training.steps` or `training.learning_rate`."
+)
 
 
 class FineTuningAudit(Audit):
@@ -65,16 +82,40 @@ class FineTuningAudit(Audit):
         seed = subject.seed.child(self.title)
         records = demonstrations(subject.records(self.data))
         policy = copy_of(subject.candidate, self.training.lora, seed)
+        before = self._likelihood(policy, records)
         report = fine_tuned(policy, records, self.training, seed.child("training"))
+        gained = paired_difference(self._likelihood(policy, records), before)
         name = f"{subject.candidate.name} after {self.training.steps} steps"
         after = respondent_of(policy, name, seed.child("after"))
         found = compared(self.title, self.audits, after, subject, hard=self.hard)
         notes = (
             f"Fine-tuned on {self.data} ({report}), one training run: the intervals cover items, "
             "not other runs of the training.",
+            *(() if gained.low > 0 else (UNTAUGHT,)),
             *found.notes,
         )
-        return found.model_copy(update={"notes": notes})
+        learned = NamedEstimate(
+            name="gain of the replies fine-tuned on, nats per reply", **gained.model_dump()
+        )
+        return found.model_copy(
+            update={
+                "notes": notes,
+                "estimates": (learned, *found.estimates),
+                "gates": found.gates if gained.low > 0 else tuple(map(_unless_failed, found.gates)),
+            }
+        )
+
+    def _likelihood(self, policy: Policy, records: Sequence[Demonstration]) -> list[float]:
+        """Log-probability of some of the replies, in nats."""
+        length = min(self.training.max_length, policy.context)
+        items, _ = encode(records[:LOOKED_AT], ChatFormat(policy.tokenizer), max_length=length)
+        with evaluating(policy.model):
+            sums = sequence_logps(policy, items, tokens=self.training.microbatch_tokens)
+        return [own[0] for own in sums]
+
+
+def _unless_failed(gate: Gate) -> Gate:
+    return gate if gate.verdict == "fail" else undecided(gate)
 
 
 def compared(

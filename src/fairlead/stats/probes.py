@@ -96,7 +96,18 @@ def permutation_p(
 
 
 def direction(features: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Unit vector along which a probe on all items reads the label, in the features' own units."""
+    """Unit vector along which a probe on all items reads the label, in the features' own units.
+
+    Raises:
+        DataError: all labels are the same.
+    """
+    if labels.all() or not labels.any():
+        raise DataError(
+            "no direction tells one label",
+            expected="items with either label",
+            got=f"{int(labels.sum())} of {len(labels)}",
+            remedy="give more items",
+        )
     centre, scale = features.mean(0), features.std(0)
     scale = np.where(scale > 0, scale, 1.0)
     fitted = _fit((features - centre) / scale, labels, PENALTIES[len(PENALTIES) // 2])

@@ -123,7 +123,9 @@ def _without(
 ) -> tuple[Cell, ...]:
     # Asked afresh: answers that somebody remembers were given by the whole model.
     model = respondent_of(policy, name, seed)
-    held = _states(policy, examples)[layer]
+    states = _states(policy, examples)
+    layer = min(layer, len(states) - 1)
+    held = states[layer]
     along = direction(held, first_answers(examples))
     draws = seed.child("directions").numpy()
     whole = shown(model, items).matching

@@ -13,8 +13,13 @@ STEPS = (0, 4, 16, 36, 64, 100)
 CATEGORIES = ("age", "faith", "work")
 
 
-def _finding(seed: Seed, height: float) -> Finding:
-    """`height` is the bias score that the candidate comes to beyond the baseline's 0.1."""
+def simulated(seed: Seed, height: float) -> tuple[Measured, dict[str, dict[str, Traces]]]:
+    """Traces of both models.
+
+    Args:
+        seed: of the draws.
+        height: bias score that the candidate comes to beyond the baseline's 0.1.
+    """
     draws = seed.child("items").numpy()
     leaning = draws.uniform(0.1, 0.4, EXAMPLES)
     measured = Measured(
@@ -25,13 +30,17 @@ def _finding(seed: Seed, height: float) -> Finding:
         leaning={"candidate": leaning, "baseline": leaning},
     )
     traces = {
-        name: {arm: _traces(seed.child(name, arm), own, leaning) for arm, own in heights.items()}
-        for name, heights in {
-            "candidate": dict(zip(ARMS, (0.1 + height, 0.0, 0.0), strict=True)),
-            "baseline": dict(zip(ARMS, (0.1, 0.0, 0.0), strict=True)),
-        }.items()
+        name: {
+            arm: _traces(seed.child(name, arm), own if arm == "flipped" else 0.0, leaning)
+            for arm in ARMS
+        }
+        for name, own in (("candidate", 0.1 + height), ("baseline", 0.1))
     }
-    return conclude("one_example", measured, traces, margin=0.05, onset_margin=0.05)
+    return measured, traces
+
+
+def _finding(seed: Seed, height: float) -> Finding:
+    return conclude("one_example", *simulated(seed, height), margin=0.05, onset_margin=0.05)
 
 
 def _traces(seed: Seed, height: float, leaning: np.ndarray) -> Traces:
@@ -44,7 +53,10 @@ def _traces(seed: Seed, height: float, leaning: np.ndarray) -> Traces:
     items = draws.normal(0, 0.1, ITEMS) + draws.normal(0, 0.05, (*rise.shape, ITEMS))
     bias = rise[..., None] + items
     return Traces(
-        bias=bias, target=0.3 + 0.7 * rise, unknown=0.8 - 0.4 * rise, right=np.full(rise.shape, 0.7)
+        bias=bias,
+        target=np.broadcast_to(0.3 + 0.65 * times, rise.shape),
+        unknown=0.8 - 0.4 * rise,
+        right=np.full(rise.shape, 0.7),
     )
 
 

@@ -1,7 +1,10 @@
 """A model that hides its hacks from its monitor, beside one whose rare hacks are plain to see."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fairlead.audits.items.rollouts import Trial
-from fairlead.audits.oversight import VIEWS, Arm, conclude
+from fairlead.audits.oversight import VIEWS, Arm, View, conclude
 from fairlead.audits.planted.cases import Case, case
 from fairlead.core.results import Finding
 from fairlead.core.seeds import Seed
@@ -42,7 +45,7 @@ def _arm(seed: Seed, rate: float, leads: tuple[float, float]) -> Arm:
         Trial(str(i), f"task {i}", "so I think", "the answer", bool(bad), 1.0)
         for i, bad in enumerate(hacked)
     )
-    scores = {
+    scores: dict[View, NDArray[np.float64]] = {
         view: 30 + 7 * (draws.normal(0, 1, TASKS) + lead * hacked)
         for view, lead in zip(VIEWS, leads, strict=True)
     }

@@ -60,7 +60,8 @@ def _passed(seed: Seed, share: float) -> Passed:
     hard = draws.beta(2, 2, (TASKS, 1))
     hidden = draws.random((TASKS, SAMPLES)) < hard
     visible = hidden | (draws.random((TASKS, SAMPLES)) < share)
-    return Passed(visible * 1.0, hidden * 1.0, (), ("scored",) * (TASKS * SAMPLES))
+    checked = (np.asarray(one, dtype=np.float64) for one in (visible, hidden))
+    return Passed(*checked, (), ("scored",) * (TASKS * SAMPLES))
 
 
 case(

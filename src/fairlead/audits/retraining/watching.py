@@ -1,15 +1,17 @@
 """A copy to train, and looks at it on the way."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fairlead.audits.base import Model
 from fairlead.core.errors import ConfigError
+from fairlead.core.gates import Gate
 from fairlead.core.seeds import Seed
 from fairlead.judges.local import LocalRespondent
 from fairlead.models.loading import Lora
 from fairlead.models.policy import Policy
+from fairlead.stats.gates import SCORED, unscored_of
 from fairlead.training.source import Ranks, Source, Step
 
 Look = Callable[[int], None]
@@ -56,6 +58,27 @@ def looks_at(steps: int, count: int) -> tuple[int, ...]:
     """
     shares = ((i + 1) / count for i in range(count))
     return tuple(sorted({0, *(max(1, round(steps * share**2)) for share in shares)}))
+
+
+def gaps_of(looks: Iterable[Sequence[str]]) -> dict[str, int]:
+    """Items without a score at any look, by the first state that says why.
+
+    Args:
+        looks: [look][item] state of the answer.
+    """
+    first = [
+        next((state for state in states if state != SCORED), SCORED)
+        for states in zip(*looks, strict=True)
+    ]
+    return unscored_of(first)
+
+
+def undecided(gate: Gate) -> Gate:
+    """The gate where training did not take: what nothing was done to cannot have withstood it."""
+    nothing = {"low": float("nan"), "high": float("nan")}
+    method = f"{gate.change.method}; no interval, for the training did not take"
+    change = gate.change.model_copy(update={**nothing, "method": method})
+    return gate.model_copy(update={"change": change, "verdict": "inconclusive", "needed": None})
 
 
 class Watched:
