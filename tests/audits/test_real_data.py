@@ -1,8 +1,11 @@
 """Audits of behaviour on real public items, asked of a real if tiny model, and published labels."""
 
+import dataclasses
 import gzip
 import json
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +22,20 @@ from fairlead.audits.items.requests import read_labelled, read_requests
 from fairlead.audits.items.truths import read_truths
 from fairlead.audits.labelled import agreement, judge_against_people, label_by, label_rates
 from fairlead.audits.refusals import Refusals
+from fairlead.audits.reward_accuracy import RewardAccuracy
 from fairlead.audits.social_bias import SocialBias
 from fairlead.audits.sycophancy import Sycophancy
 from fairlead.core.seeds import Seed
-from fairlead.data.chat import ChatFormat
+from fairlead.data.chat import ChatFormat, Item
 from fairlead.data.readers import read
 from fairlead.judges.asking import Question
 from fairlead.judges.compliance import SignsOfRefusal
 from fairlead.judges.local import LocalRespondent
 from fairlead.models.loading import load_policy
 from fairlead.models.policy import Policy
+from fairlead.models.reference import sequence_logps
 from fairlead.records import Comparison, Message, Prompt
+from fairlead.rewards.base import Reply, Scored
 
 SHARED = Path(__file__).parents[2] / "../shared"
 DATA, STORIES = SHARED / "data", SHARED / "models/stories260K"
@@ -255,6 +261,32 @@ def test_preferences_between_dialogues(subject):
     assert {answer.state for answer in answers} == {"scored"}
     for answer in answers:
         assert sum(answer.probabilities) == pytest.approx(1)
+
+
+@dataclass(frozen=True)
+class LogProbability:
+    """Rewards a reply by how likely the policy finds it."""
+
+    policy: Policy
+    name: str = "log-probability"
+
+    def score(self, replies: Sequence[Reply]) -> Scored:
+        items = [Item(reply.prompt_ids, (reply.response_ids,)) for reply in replies]
+        sums = sequence_logps(self.policy, items, tokens=4096)
+        return Scored(torch.tensor([float(own[0]) for own in sums]))
+
+
+def test_a_reward_on_human_comparisons(policy, subject, tmp_path):
+    short = [row for row in rows(HH) if len(row["chosen"]) + len(row["rejected"]) < 700][:12]
+    assert len(short) == 12
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, short)))
+    rewarded = dataclasses.replace(subject, rewards={"proxy": LogProbability(policy)})
+    found = RewardAccuracy(data=str(path), alone=4).run(rewarded)
+    values = {e.name: e.value for e in found.estimates}
+    assert 0 < values["accuracy"] < 1
+    assert found.gates[0].items == 12
+    assert found.gates[0].unscored == {}
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def drawn(items: Sequence[Item], most: int, seed: Seed) -> tuple[Item, ...]:
 def drawn_groups(
     items: Sequence[Item], keys: Sequence[str], most: int, seed: Seed
 ) -> tuple[Item, ...]:
-    """Whole groups of items, drawn at random until one more would be too many, in their order."""
+    """Whole groups of items, drawn at random as long as they fit (the first does), in order."""
     if len(items) <= most:
         return tuple(items)
     groups = list(dict.fromkeys(keys))

@@ -77,7 +77,9 @@ def _request(row: Mapping[str, Any]) -> RequestItem:
 
 
 def _labelled(row: Mapping[str, Any]) -> LabelledReply:
-    people = [class_of(str(row[name])) for name in ("annotation_1", "annotation_2")]
+    people: list[Compliance | None] = [
+        class_of(str(row[name])) for name in ("annotation_1", "annotation_2")
+    ]
     final = class_of(str(row["final_label"]))
     known: list[Compliance] = [label for label in people if label is not None]
     if final is None or len(known) < len(people):
