@@ -25,7 +25,7 @@ PROMPTS = 12
 
 def moved(seed: Seed, noise: float) -> Finding:
     """The audit of a policy whose last layer has noise of this size on it."""
-    before = _small()
+    before = small_policy()
     generator = torch.Generator().manual_seed(seed.child("noise").value)
     after = copy.deepcopy(before.model)
     weight = after.get_output_embeddings().weight
@@ -47,7 +47,7 @@ def _model(name: str, policy: Policy, seed: Seed) -> Model:
 
 
 @lru_cache(maxsize=1)
-def _small() -> Policy:
+def small_policy() -> Policy:
     """A random model of one layer that reads letters."""
     tokenizer = piece_tokenizer(set("".join(UNRELATED)) | set("0123456789"))
     config = LlamaConfig(
