@@ -15,7 +15,8 @@ GROUPS: tuple[tuple[str, str], ...] = (
     ("Trust in the reward model", r"reward|probe|rewrite|position"),
     ("Honesty and behaviour", r"sycoph|honest|truth|behaviour|social|bbq|stereo|calibrat|mimic"),
     ("The data", r"concept|annotator|group|dispar|leak|contamin|preference_data"),
-    ("What changed", r"drift|divers|collapse|length|win_rate|tax|capab|consist|paraphrase|task|inspect"),
+    ("What changed", r"drift|divers|collapse|length|win_rate|tax|capab|consist|paraphrase|task|"
+     r"inspect"),
 )  # fmt: skip
 """Heading and what the kind of an audit has in its name; the first that fits is taken."""
 
