@@ -183,7 +183,9 @@ class Concepts(Audit):
             return {}
         replies: dict[Prompt, list[str]] = defaultdict(list)
         for record in subject.records(self.samples):
-            replies[prompt_of(record)] += answers_of(record)
+            # Where a prompt was read does not make it another one.
+            asked = Prompt(messages=prompt_of(record).messages)
+            replies[asked] += answers_of(record)
         scores = Scores.by(subject)
         many = {p: texts for p, texts in replies.items() if len(texts) >= 4}
         rewards = {p: scores.of([(p, t) for t in texts]) for p, texts in many.items()}

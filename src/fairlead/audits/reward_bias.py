@@ -178,9 +178,9 @@ class RewardBias(Audit):
             for effect, p in zip(known, adjusted, strict=False)
         ]
         if judged.first is not None:
-            worst = np.where(
-                np.isnan(judged.filled), np.sign(np.nanmean(judged.filled)) / 2, judged.filled
-            )
+            # What was not said may have been for the place that leads.
+            lead = 0.5 if np.nansum(judged.filled) >= 0 else -0.5
+            worst = np.where(np.isnan(judged.filled), lead, judged.filled)
             change = mean_estimate(worst, clusters=judged.clusters, level=LEVEL)
             gates.append(
                 gate(

@@ -123,9 +123,9 @@ def _table(
     spread = float(np.sqrt(np.nanmean((plain[:, 0] - plain[:, 1]) ** 2) / 2))
     rows: list[tuple[str, int, float, float, float, float]] = []
     for name, (own, scores) in found.items():
-        if not len(own):
-            continue
         old = plain[own]
+        if np.isnan(_wrong(items, own, scores) - _wrong(items, own, old)).all():
+            continue
         turned = np.sign(old[:, 0] - old[:, 1]) != np.sign(scores[:, 0] - scores[:, 1])
         moved = float(np.nanmean(np.abs(scores - old))) / spread if spread else float("nan")
         before, after = (float(1 - np.nanmean(_wrong(items, own, s))) for s in (old, scores))

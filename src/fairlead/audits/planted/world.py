@@ -23,7 +23,7 @@ SHARPNESS = 2.0
 """Log-odds of a person's choice per unit of quality."""
 TOPICS = ("bread", "bicycles", "gardens", "letters", "rivers", "clocks", "maps", "bridges")
 
-_GRADE = re.compile(r"grade (-?\d+)")
+_GRADE = re.compile(r"grade[* ]+(-?\d+)")
 
 
 @dataclass(frozen=True)
