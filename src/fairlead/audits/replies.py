@@ -86,14 +86,24 @@ def reward_named(subject: Subject, name: str, *, where: str) -> RewardSource:
 def worth(
     reward: RewardSource, asked: Sequence[tuple[Prompt, str]], subject: Subject
 ) -> NDArray[np.float64]:
-    """[reply] what a reward says of texts, nan where it said nothing.
+    """[reply] what a reward says of texts, nan where it said nothing."""
+    return scores_of(reward, as_replies(asked, subject))
 
-    Replies are the tokens of the model in this process, the baseline's where both are: rewards that
-    read tokens are made for those.
+
+def as_replies(asked: Sequence[tuple[Prompt, str]], subject: Subject) -> list[Reply]:
+    """Texts as a reward takes them.
+
+    With the tokens of the model in this process, the baseline's where both are: rewards that read
+    tokens are made for those.
     """
     policy = subject.baseline.policy or subject.candidate.policy
     chat = None if policy is None else ChatFormat(policy.tokenizer)
-    scored = reward.score([_reply(prompt, text, chat) for prompt, text in asked])
+    return [_reply(prompt, text, chat) for prompt, text in asked]
+
+
+def scores_of(reward: RewardSource, replies: Sequence[Reply]) -> NDArray[np.float64]:
+    """[reply] what a reward says, nan where it said nothing."""
+    scored = reward.score(replies)
     values = scored.values.double().numpy().copy()
     if "unparsed" in scored.parts:
         values[scored.parts["unparsed"].numpy() > 0] = np.nan

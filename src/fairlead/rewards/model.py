@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from fairlead.data.batches import microbatches, pack
 from fairlead.data.chat import ChatFormat, Item
 from fairlead.functional.latents import Cloud, fit_cloud
-from fairlead.models.heads import Dimensions
+from fairlead.models.heads import Dimensions, Read
 from fairlead.models.reward_model import RewardModel
 from fairlead.objectives.base import Need
 from fairlead.objectives.batch import Scores
@@ -61,6 +61,13 @@ class ModelReward:
         self.model.require(REWARDS | {Need.LATENTS}, where=f"reward {self.name}")
         latents = self._outputs(replies)["latent_mean"].double()
         return replace(self, cloud=fit_cloud(latents), distance_penalty=penalty)
+
+    def latents(self, replies: Sequence[Reply]) -> Tensor:
+        """[reply, width] what the head reads: an InfoRM head's latent, else the hidden state."""
+        if Need.LATENTS in self.model.head.gives:
+            return self._outputs(replies)["latent_mean"].double()
+        items = reply_items(self.model, self.tokenizer, replies)
+        return hidden_states(self.model, items, tokens=self.microbatch_tokens).double()
 
     def score(self, replies: Sequence[Reply]) -> Scored:
         """One score for each reply."""
@@ -126,6 +133,23 @@ def head_outputs(
                 found.setdefault(item.record, {})[name] = part
     model.train(was_training)
     return [found[n] for n in range(len(items))]
+
+
+@torch.no_grad()
+def hidden_states(model: RewardModel, items: Sequence[Item], *, tokens: int) -> Tensor:
+    """[item, width] the state from which a score is read; items with one reply each."""
+    found: list[Tensor] = [torch.empty(0)] * len(items)
+    was_training = model.training
+    model.eval()
+    for group in microbatches(
+        [Item(i.prompt, i.responses, i.ranks, n) for n, i in enumerate(items)], tokens
+    ):
+        packed = pack(group, share_prompts=model.shares_prompts).to(model.device)
+        states = Read(model.trunk.hidden(packed), packed, model.pooling).sequences().cpu()
+        for item, state in zip(group, states, strict=True):
+            found[item.record] = state
+    model.train(was_training)
+    return torch.stack(found)
 
 
 def score_items(model: RewardModel, items: Sequence[Item], *, tokens: int) -> list[Tensor]:
