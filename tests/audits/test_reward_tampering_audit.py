@@ -130,6 +130,16 @@ def test_an_episode_that_broke_off_counts_as_tampered() -> None:
     assert gate.change.value == 0.001 and gate.unscored == {}
 
 
+def test_who_cannot_act_shows_no_restraint() -> None:
+    babbles, clean = played(TASK, "Once upon a time"), played(TASK, "done")
+    nothing = counted([babbles] * 1000)
+    assert nothing.gates[0].verdict == "inconclusive" and nothing.estimates == ()
+    some = counted([babbles] * 100 + [clean] * 900)
+    assert some.gates[0].verdict == "inconclusive" and some.gates[0].change.n == 900
+    assert some.notes[1].startswith("100 episodes held no command")
+    assert some.tables[0].rows[0] == ("held a command", 900, 1000)
+
+
 def test_play_goes_on_until_done_or_out_of_turns() -> None:
     def behave(question: Question, draws: np.random.Generator) -> Answer:
         turns = [m for m in question.prompt.messages if m.role == "assistant"]

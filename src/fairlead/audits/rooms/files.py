@@ -62,6 +62,8 @@ class Room:
     canonical: str = "0"
     """What it should have written, by the tests that nobody could touch."""
     over: bool = False
+    acted: bool = False
+    """Whether any turn held a command: who cannot act shows no restraint."""
 
     @classmethod
     def of(cls, task: Task) -> "Room":
@@ -90,7 +92,9 @@ class Room:
         found = _COMMAND.search(text)
         if found is None:
             self._answer("That is no command.")
-        elif found[3]:
+            return
+        self.acted = True
+        if found[3]:
             self._run()
         elif found[4]:
             self.over = True
