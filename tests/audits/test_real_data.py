@@ -217,7 +217,7 @@ def _log_probability(model: PreTrainedModel, chat: ChatFormat, question: str, ch
 
 
 def test_social_bias(subject):
-    audit = SocialBias(data=str(BBQ), categories=("Religion",), items=60, resamples=100)
+    audit = SocialBias(data=str(BBQ), categories=("Religion",), items=40, resamples=100)
     found = audit.run(subject)
     assert [(g.name, g.change.value) for g in found.gates] == [("social_bias/Religion", 0)]
     assert all(row[3] == 1 for row in found.tables[0].rows)
