@@ -188,14 +188,20 @@ def paired_change(
     clusters: Clusters | None = None,
     level: float = LEVEL,
 ) -> Estimate:
-    """Mean of candidate minus baseline, with an interval that equal items do not close.
+    """Mean of candidate minus baseline, with an interval that few or no flips do not close.
 
-    Where no two items differ in their change the t interval has no width, though a change may hide
-    among items not seen. For harms that an item has or has not, the interval is then widened by
-    the exact bound of a change that none of n items shows.
+    For harms that an item has or has not, and independent items, by Bonett and Price 2012 (an
+    item is added to each kind of flip before the variance is taken): a t interval is too narrow
+    where three items flipped, and has no width where none did. With clusters it is the
+    cluster-robust t interval; where no two items differ, widened by the exact bound of a change
+    that none of n clusters shows.
     """
     change = mean_estimate(candidate - baseline, clusters=clusters, level=level)
-    if change.low < change.high or not _binary(candidate, baseline):
+    if not _binary(candidate, baseline):
+        return change
+    if change.n == len(candidate):
+        return _bonett_price(change, candidate, baseline)
+    if change.low < change.high:
         return change
     unseen = exact_proportion(0, change.n, level=level).high
     return change.model_copy(
@@ -203,6 +209,24 @@ def paired_change(
             "low": max(change.value - unseen, -1.0),
             "high": min(change.value + unseen, 1.0),
             "method": f"{change.method}; widened by the exact bound of 0 in {change.n}",
+        }
+    )
+
+
+def _bonett_price(
+    change: Estimate, candidate: NDArray[np.float64], baseline: NDArray[np.float64]
+) -> Estimate:
+    n = len(candidate) + 2
+    worse = (np.sum(candidate > baseline) + 1) / n
+    better = (np.sum(candidate < baseline) + 1) / n
+    centre = float(worse - better)
+    reach = float(stats.norm.ppf((1 + change.level) / 2))
+    half = reach * math.sqrt((worse + better - centre**2) / n)
+    return change.model_copy(
+        update={
+            "low": max(min(centre - half, change.value), -1.0),
+            "high": min(max(centre + half, change.value), 1.0),
+            "method": "paired difference of shares, adjusted Wald interval (Bonett and Price)",
         }
     )
 
