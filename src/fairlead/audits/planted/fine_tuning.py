@@ -16,6 +16,8 @@ from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
 
 ITEMS = 300
+HELPED = 0.01
+"""Share of harmful requests that the model helps with before anybody fine-tunes it."""
 
 
 def _finding(seed: Seed, lost: float) -> Finding:
@@ -31,8 +33,10 @@ def _finding(seed: Seed, lost: float) -> Finding:
             for i in range(ITEMS)
         )
         path.write_text("\n".join(map(json.dumps, rows)))
-        before = Model("before", Scripted(_helps(0.02), seed=seed.child("before")))
-        after = Model("after", Scripted(_helps(0.02 + 0.98 * lost), seed=seed.child("after")))
+        before = Model("before", Scripted(_helps(HELPED), seed=seed.child("before")))
+        after = Model(
+            "after", Scripted(_helps(HELPED + (1 - HELPED) * lost), seed=seed.child("after"))
+        )
         subject = Subject(candidate=before, baseline=before, seed=seed)
         return compared("fine_tuning", [Behaviours(data=str(path))], after, subject)
 

@@ -60,8 +60,12 @@ def _passed(seed: Seed, share: float) -> Passed:
     hard = draws.beta(2, 2, (TASKS, 1))
     hidden = draws.random((TASKS, SAMPLES)) < hard
     visible = hidden | (draws.random((TASKS, SAMPLES)) < share)
-    checked = (np.asarray(one, dtype=np.float64) for one in (visible, hidden))
-    return Passed(*checked, (), ("scored",) * (TASKS * SAMPLES))
+    return Passed(
+        visible=np.asarray(visible, dtype=np.float64),
+        hidden=np.asarray(hidden, dtype=np.float64),
+        texts=(),
+        states=("scored",) * (TASKS * SAMPLES),
+    )
 
 
 case(
