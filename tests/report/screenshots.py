@@ -1,11 +1,13 @@
-"""Picture of a report for the documents: `python tests/report/screenshots.py RUN`.
+"""Picture of a report for the documents: `python tests/report/screenshots.py [RUN]`.
 
-Writes docs/images/report.png: the summary of RUN/report.html, light and wide.
+Writes docs/images/report.png: the summary of RUN/report.html, light and wide; without RUN, of a run
+whose findings are made up (`tests/planted_audits.py`).
 """
 
 import io
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -37,4 +39,11 @@ def main(run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        sys.path.insert(0, str(Path(__file__).parents[1]))
+        from planted_audits import findings, write_audited
+
+        with tempfile.TemporaryDirectory() as folder:
+            main(write_audited(Path(folder) / "run", findings()))

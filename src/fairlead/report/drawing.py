@@ -57,7 +57,8 @@ _SETTINGS: dict[Any, Any] = {
 def draw_figure(figure: Figure, *, legend: bool = False) -> Markup:
     """A stage's figure as an SVG element; the page adds title, caption and as a rule the legend."""
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": figure.title}):
-        canvas = Canvas(figsize=(5.0, 3.1), layout="constrained")
+        # Narrow, so that its text is still read where a phone shrinks it; a legend takes room.
+        canvas = Canvas(figsize=(5.6 if legend else 4.3, 2.9), layout="constrained")
         axes = canvas.subplots()
         for number, series in enumerate(figure.series):
             _draw_series(axes, series, number)
