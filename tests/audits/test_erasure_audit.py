@@ -136,7 +136,7 @@ TRAINING = FineTuning(steps=4, batch_size=8, learning_rate=1e-3, lora=None, max_
 
 def audit_of(folder: Path, count: int, training: FineTuning, control: Policy) -> Erasure:
     path = facts(folder, count)
-    save_policy(control, folder / "control")
+    save_policy(control, folder / "control" / "model")
     return Erasure(
         data=str(path),
         control=str(folder / "control"),

@@ -7,6 +7,7 @@ Beside that: other ways to ask, linear probes, and whether what they read is use
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -60,7 +61,8 @@ class Erasure(Audit):
     data: str
     """Questions with `answer_matching_behavior` and `answer_not_matching_behavior`."""
     control: str
-    """A model of the same kind that never had the behaviour, such as one trained without it."""
+    """A model of the same kind that never had the behaviour, such as one trained without it: a
+    stage, a folder or a hub name."""
     items: PositiveInt = 400
     """Questions at most, drawn at random; half of their groups are trained on."""
     training: FineTuning = FineTuning()
@@ -86,7 +88,7 @@ class Erasure(Audit):
         seed = subject.seed.child(self.title)
         found = read_behaviours(subject.locate(self.data))
         taught, asked = self._split(found.items, seed.child("split"))
-        control = load_policy(subject.locate(self.control)).eval()
+        control = load_policy(_model_in(subject.locate(self.control))).eval()
         models = {
             "baseline": subject.baseline,
             "candidate": subject.candidate,
@@ -408,6 +410,12 @@ def _regained(
         for i in order
         if lead[i] > 0
     )
+
+
+def _model_in(place: str) -> str:
+    """The model's folder, where a stage's was named."""
+    inside = Path(place) / "model"
+    return str(inside) if inside.is_dir() else place
 
 
 def _took(control: Model, taught: Sequence[BehaviourItem]) -> bool:
