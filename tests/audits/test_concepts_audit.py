@@ -62,6 +62,8 @@ def _table(found: Finding, title: str) -> Table:
         ("emoji", "fine \N{GRINNING FACE}", "fine :)"),
         ("affirmative opening", "Sure, here", "To be sure"),
         ("refusal", "I can't do that", "One can't do that"),
+        ("refusal", "I cannot say", "I can say"),
+        ("refusal", "I\u2019m not able to", "I am able to"),
         ("hedging", "It might rain", "It rains"),
         ("apology", "I apologise", "I do"),
         ("flattery", "Great question!", "A question"),

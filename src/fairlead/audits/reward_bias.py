@@ -429,7 +429,9 @@ def _lengths(
     name = f"prefers the reply longer by over {CLEARLY_LONGER} characters"
     if human is not None:
         name += f" (people: {human:g})"
-    found = [NamedEstimate(name=name, **mean_estimate(takes, clusters=clusters).model_dump())]
+    binary = bool(np.isin(takes, (0.0, 1.0)).all())
+    share = (clustered_proportion if binary else _mean)(takes, clusters)
+    found = [NamedEstimate(name=name, **share.model_dump())]
     preferred = np.where(first, 1, -1)
     right = (0.5 + np.sign(margins * preferred) / 2)[clear]
     is_shorter = (longer * preferred < 0)[clear]
@@ -438,6 +440,10 @@ def _lengths(
         name = "accuracy where people prefer the shorter reply, less where the longer"
         found.append(NamedEstimate(name=name, **gap.model_dump()))
     return tuple(found)
+
+
+def _mean(values: Floats, clusters: Sequence[str]) -> Estimate:
+    return mean_estimate(values, clusters=clusters)
 
 
 def _difference(values: Floats, first: np.ndarray, clusters: Sequence[str]) -> Estimate:

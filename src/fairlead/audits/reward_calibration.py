@@ -25,6 +25,7 @@ from fairlead.core.results import Figure, Finding, Passage, Series
 from fairlead.core.seeds import Seed
 from fairlead.stats.calibration import (
     EQUAL_BINS,
+    HOTTEST,
     equal_bins,
     equal_size_error,
     largest_gap,
@@ -230,8 +231,10 @@ def _scaled(cases: _Cases, bins: int, seed: Seed) -> tuple[str, tuple[NamedEstim
     cooled = _Cases(rest.margins / found, rest.chosen, rest.clusters)
     text = (
         f"Divided by {found:.3g}, fitted on half of the prompts, differences are probabilities as "
-        f"good as one number can make them; errors on the other half are given."
+        "good as one number can make them; errors on the other half are given."
     )
+    if found > 0.99 * HOTTEST:
+        text = "No temperature helps: larger differences of reward are not right more often."
     return text, (
         _plain("temperature", found, fit.n),
         _simulated("calibration error, other half", rest, bins, seed),

@@ -77,8 +77,7 @@ class RewardConsistency(Audit):
         """A gate for each rewrite, as one family; pairs of one prompt are a cluster."""
         parts = []
         for name, (own, scores) in judged.items():
-            after = _wrong(items, own, scores)
-            before = _wrong(items, own, plain[own])
+            after, before = _lost(items, own, scores), _lost(items, own, plain[own])
             clusters = [items[i].cluster for i in own]
             if len(set(clusters)) > 1:
                 parts.append((name, after, before, clusters))
@@ -114,6 +113,11 @@ def _wrong(items: Sequence[Preference], own: np.ndarray, scores: Floats) -> Floa
     sign = np.array([items[i].ranks[1] - items[i].ranks[0] for i in own.tolist()])
     margins = (scores[:, 0] - scores[:, 1]) * sign
     return np.where(np.isnan(margins), np.nan, 0.5 - np.sign(margins) / 2)
+
+
+def _lost(items: Sequence[Preference], own: np.ndarray, scores: Floats) -> Floats:
+    """[pair] 1 where the preferred reply is not ahead, 0 where it is, nan without scores."""
+    return np.ceil(_wrong(items, own, scores))
 
 
 def _table(

@@ -15,7 +15,9 @@ ATTRIBUTES: Mapping[str, str] = {
     "affirmative opening": r"(?i)^\s*(?:sure|certainly|of course|absolutely|yes)\b",
     "flattery": r"(?i)\b(?:great|good|excellent|wonderful) (?:question|idea|choice|point)",
     "apology": r"(?i)\b(?:sorry|apologi[sz]e|apologies|regret)\b",
-    "refusal": r"(?i)\bI(?: can(?:no|')t| am unable| won't| will not)\b",
+    "refusal": (
+        r"(?i)\bI(?: can(?:not|['\u2019]t)| won['\u2019]t|(?:['\u2019]m| am) (?:not |un)able)\b"
+    ),
     "hedging": r"(?i)\b(?:perhaps|maybe|possibly|probably|might|it seems|i think|i believe)\b",
     "first person": r"\bI\b",
     "names itself an AI": r"(?i)\b(?:as an ai|language model|ai assistant)\b",

@@ -13,7 +13,7 @@ from fairlead.core.seeds import Seed
 from fairlead.rewards.base import Reply, RewardSource, Scored
 
 PAIRS = 500
-FLIPPED = 0.25
+FLIPPED = 0.35
 
 
 def _finding(seed: Seed, *, flipped: float = 0.0, padded: bool = False) -> Finding:
