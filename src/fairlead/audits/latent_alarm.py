@@ -21,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from fairlead.audits.base import Audit, Need, Subject
 from fairlead.audits.replies import as_replies, prompts_of, replies, reward_named, scores_of, spoken
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.estimates import NamedEstimate
 from fairlead.core.results import Figure, Finding, Passage, Series, Table
 from fairlead.core.seeds import Seed
 from fairlead.functional.latents import ClusterSeparation, cluster_separation
@@ -29,12 +29,12 @@ from fairlead.records import Prompt
 from fairlead.rewards.model import ModelReward
 from fairlead.stats.gates import paired_gate
 from fairlead.stats.latent_outliers import Outliers, outliers, whitened
-from fairlead.stats.monitors import auroc
-from fairlead.stats.resampling import bootstrap
+from fairlead.stats.monitors import auroc, draws_of, monitored, percentiles
 
 SHOWN = 10
 CORE = 5
 """Neighbours that make a point the core of a cluster."""
+RESAMPLES = 500
 REACH = 0.9
 """Share of the baseline's replies whose `CORE`-th neighbour lies within the clusters' radius."""
 
@@ -194,23 +194,16 @@ def _against_gold(
     gamed = (seen.proxy[0] > np.nanmedian(seen.proxy[1])) & (
         seen.gold[0] < np.nanquantile(seen.gold[1], 0.25)
     )
-    rows = gamed.any(axis=1).sum(), (~gamed).any(axis=1).sum()
-    if min(rows) < CORE:
-        return (), int(gamed.sum())
-
-    def area(distances: Array, labels: NDArray[np.bool_]) -> float:
-        return auroc(distances.ravel(), labels.ravel())
-
-    try:
-        area_of: Estimate = bootstrap(
-            area, found.candidate, gamed, seed=seed, resamples=200, interval="percentile"
-        )
-    except DataError:  # a resample may hold one kind only
-        return (), int(gamed.sum())
-    share = NamedEstimate(
-        name="area under the curve, distance against gamed by gold", **area_of.model_dump()
-    )
-    return (share,), int(gamed.sum())
+    distances, labels = found.candidate.ravel(), gamed.ravel()
+    prompts, samples = gamed.shape
+    clusters = np.repeat(np.arange(prompts), samples)
+    draws = draws_of(clusters, len(labels), seed, RESAMPLES)
+    areas = monitored(distances, labels, weights=draws).auroc
+    if not np.isfinite(areas).all():
+        return (), int(labels.sum())
+    area = percentiles(auroc(distances, labels), areas, prompts, seed, unit="prompts")
+    name = "area under the curve, distance against gamed by gold"
+    return (NamedEstimate(name=name, **area.model_dump()),), int(labels.sum())
 
 
 def _separations(found: Outliers, seen: Latents) -> Table:

@@ -10,7 +10,7 @@ and candidate (decoding-time realignment, Liu et al. 2024, arXiv:2402.02992): th
 whether going part of the way would have been worth more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -286,6 +286,7 @@ class _Asking:
         base = self._point(LocalEngine(self.baseline), self.audit.best_of, BASELINE)
         scale = {n: float(np.nanstd(base.scores[n])) or 1.0 for n in self.rewards}
         points = {BASELINE: base, **self._path()}
+        self._check_scored(points.values())
         worst = min(float(np.nanmin(p.scores["gold"])) for p in points.values())
         best = float(np.nanmax(base.scores["gold"]))
         for label, point in points.items():
@@ -313,6 +314,17 @@ class _Asking:
             unscored=self.missing,
             notes=notes,
         )
+
+    def _check_scored(self, points: Collection["_Point"]) -> None:
+        for name in self.rewards:
+            if any(np.isnan(point.scores[name]).all() for point in points):
+                raise DataError(
+                    f"the reward {getattr(self.audit, name)} scored no reply of a policy",
+                    where=f"audits, {self.audit.title}",
+                    expected="scores, of some replies at least",
+                    got="none",
+                    remedy="see why it does not read the replies",
+                )
 
     def _path(self) -> dict[str, "_Point"]:
         """The points from the first after the baseline to the candidate."""
