@@ -220,3 +220,11 @@ def test_several_audits_of_a_run_decide_together(tmp_path: Path):
     verdict = report_json(run)["verdict"]
     assert [one["decision"] for one in verdict["audited"]] == ["DO NOT SHIP", "SHIP"]
     assert verdict["decision"] == "DO NOT SHIP"
+
+
+def test_clusters_of_unscored_items_are_left_out_of_what_was_observed():
+    ours, theirs = [1.0, math.nan, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]
+    gate = paired_gate("g", "h", ours, theirs, 0.03, clusters=["a", "b", "c", "c"])
+    assert (gate.change.n, gate.change.value) == (3, 0.5)
+    assert gate.observed is not None
+    assert (gate.observed.n, gate.observed.value) == (2, pytest.approx(1 / 3))

@@ -238,7 +238,9 @@ def _observed(
     ours = np.array(candidate, dtype=np.float64)
     theirs = np.array(baseline, dtype=np.float64)
     both = ~(np.isnan(ours) | np.isnan(theirs))
-    kept = None if clusters is None else [clusters[i] for i in np.flatnonzero(both)]
+    kept = None
+    if clusters is not None:
+        kept = [key for key, scored in zip(clusters, both, strict=True) if scored]
     independent = both.sum() if kept is None else len(set(kept))
     if both.all() or independent < 2:
         return None
