@@ -17,7 +17,7 @@ def features(lead: float, seed: int = 0, width: int = 6) -> np.ndarray:
 
 
 def test_finds_what_is_there() -> None:
-    found = probe(features(1.5), LABELS, None, Seed(0))
+    found = probe(features(1.5), LABELS, None, Seed(0), folds=3)
     assert found.auroc > 0.95 and found.accuracy > 0.85
     assert abs(found.control - 0.5) < 0.15 and found.selectivity > 0.3
     along = direction(features(1.5), LABELS)
@@ -26,14 +26,16 @@ def test_finds_what_is_there() -> None:
 
 
 def test_finds_nothing_in_noise() -> None:
-    aurocs = [probe(features(0.0, seed), LABELS, None, Seed(seed)).auroc for seed in range(2)]
+    aurocs = [
+        probe(features(0.0, seed), LABELS, None, Seed(seed), folds=3).auroc for seed in range(2)
+    ]
     assert 0.35 < np.mean(aurocs) < 0.62
 
 
 def test_more_features_than_items_are_the_same_fit_turned() -> None:
     wide = np.concatenate([features(1.5), np.zeros((120, 300))], axis=1)
-    few = probe(features(1.5), LABELS, None, Seed(0))
-    many = probe(wide, LABELS, None, Seed(0))
+    few = probe(features(1.5), LABELS, None, Seed(0), folds=3)
+    many = probe(wide, LABELS, None, Seed(0), folds=3)
     assert many.scores == pytest.approx(few.scores, abs=1e-3)
 
 
@@ -43,8 +45,8 @@ def test_groups_stay_apart() -> None:
     groups = np.repeat(np.arange(60), 2)
     labels = np.repeat(Seed(1).numpy().permutation(60) < 30, 2)
     marks = np.eye(60)[groups] * 5
-    leaky = probe(marks, labels, None, Seed(0))
-    honest = probe(marks, labels, groups.tolist(), Seed(0))
+    leaky = probe(marks, labels, None, Seed(0), folds=3)
+    honest = probe(marks, labels, groups.tolist(), Seed(0), folds=3)
     assert leaky.auroc > 0.9
     assert honest.auroc < 0.6
 
