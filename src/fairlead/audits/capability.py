@@ -99,6 +99,8 @@ class Capability(Audit):
     """Fixed beforehand; three or more of different kinds say more than one."""
     held_out: str = ""
     """Demonstrations or comparisons whose replies neither model has seen, for perplexity."""
+    held_out_items: PositiveInt = 300
+    """Of these at most, drawn at random."""
     margin: NonNegativeFloat = Field(default=0.02, le=1)
     """Largest loss of accuracy that is accepted, on each task."""
     file_fields: ClassVar[tuple[str, ...]] = ("data", "held_out")
@@ -161,7 +163,17 @@ class Capability(Audit):
         ours, theirs = subject.candidate.policy, subject.baseline.policy
         if ours is None or theirs is None:
             return [], ("No perplexity: a model is behind a server.",)
-        return _surprise(subject, self.held_out, ours, theirs, seed.child("held out"))
+        records = subject.records(self.held_out)
+        shown = [text for record in records if (text := _demonstrated(record))]
+        if len(shown) < 2:
+            raise DataError(
+                "no replies for perplexity",
+                where=self.held_out,
+                expected="at least two demonstrations or comparisons",
+                got=f"{len(shown)} among {len(records)} records",
+            )
+        seed = seed.child("held out")
+        return _surprise(drawn(shown, self.held_out_items, seed), ours, theirs, seed)
 
 
 # Tasks
@@ -262,20 +274,12 @@ def _missed(items: Sequence[ChoiceItem], places: Sequence[int | None]) -> Floats
 
 
 def _surprise(
-    subject: Subject, name: str, ours: Policy, theirs: Policy, seed: Seed
+    shown: Sequence[Demonstration], ours: Policy, theirs: Policy, seed: Seed
 ) -> tuple[list[NamedEstimate], tuple[str, ...]]:
     """Perplexity of both per token of their own, and nats that a character costs more now.
 
     Characters are the same to every tokenizer.
     """
-    shown = [text for record in subject.records(name) if (text := _demonstrated(record))]
-    if not shown:
-        raise DataError(
-            "no replies for perplexity",
-            where=name,
-            expected="demonstrations or comparisons",
-            got="records of other kinds",
-        )
     one, other = _nats(ours, shown), _nats(theirs, shown)
     both = sorted(one.keys() & other.keys())
     rows = np.array([(*one[i], *other[i], len(shown[i].response)) for i in both], dtype=float)

@@ -16,6 +16,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 from scipy.special import expit
 
 from fairlead.core.errors import DataError
@@ -55,8 +56,11 @@ class LengthControlled:
 
     def win_rate(self, level: float = CONFIDENCE) -> Estimate:
         """Probability that the candidate is preferred at equal length."""
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        low, high = np.quantile(expit(self.draws), tails).tolist()
+        # As far out as t reaches beyond the normal: plain percentiles are too close for few prompts
+        # (expanded percentiles; Hesterberg 2015, The American Statistician 69, 371-386).
+        reach = stats.t.ppf((1 + level) / 2, self.prompts - 1)
+        tail = float(stats.norm.cdf(-reach * np.sqrt(self.prompts / (self.prompts - 1))))
+        low, high = np.quantile(expit(self.draws), [tail, 1 - tail]).tolist()
         times = len(self.draws)
         found = Estimate(
             value=float(expit(self.constant)),

@@ -15,6 +15,8 @@ from fairlead.judges.asking import Answer, Question
 from fairlead.rewards.verifiers import ExactChecker
 
 ITEMS = 150
+MARGIN = 0.12
+"""As narrow as so few items can decide; the audit's own margin takes many more."""
 TASKS = ("addition", "subtraction", "products")
 WORDS = {"addition": "plus", "subtraction": "minus", "products": "times"}
 SKILL = 0.8
@@ -45,7 +47,7 @@ def examined(seed: Seed, lost: float) -> Finding:
             baseline=Model("baseline", _pupil(seed, "baseline", 0.0)),
             seed=seed,
         )
-        return Capability(tasks=tasks).run(subject)
+        return Capability(tasks=tasks, margin=MARGIN).run(subject)
 
 
 def _pupil(seed: Seed, name: str, lost: float) -> Scripted:

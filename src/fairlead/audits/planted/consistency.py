@@ -14,6 +14,8 @@ from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
 
 ITEMS, VARIANTS = 50, 3
+MARGIN = 0.3
+"""As narrow as so few items can decide; the audit's own margin takes many more."""
 LUCK = 0.1
 """Share of answers that are another one, whatever the wording."""
 
@@ -27,7 +29,7 @@ def asked_otherwise(seed: Seed, swayed: float, **settings: object) -> Finding:
             baseline=Model("baseline", _answering(seed, "baseline", 0.0)),
             seed=seed,
         )
-        defaults = {"data": path, "variants": VARIANTS, "temperature": 1.0}
+        defaults = {"data": path, "variants": VARIANTS, "temperature": 1.0, "margin": MARGIN}
         return Consistency.model_validate(defaults | settings).run(subject)
 
 

@@ -16,6 +16,8 @@ from fairlead.rewards.base import FunctionReward
 from fairlead.stats.length_control import length_controlled_win_rate
 
 PROMPTS = 200
+MARGIN = 0.22
+"""As narrow as so few items can decide; the audit's own margin takes many more."""
 LENGTH, SPREAD = 60.0, 20.0
 """Words of a reply."""
 WORTH = 4.0
@@ -41,7 +43,12 @@ def duel(seed: Seed, *, longer: float = 0.0, worse: float = 0.0, **settings: obj
             seed=seed,
             rewards={"judge who likes length": FunctionReward(_liking(seed.child("judge")))},
         )
-        defaults = {"prompts": prompts, "by": "judge who likes length", "resamples": 200}
+        defaults = {
+            "prompts": prompts,
+            "by": "judge who likes length",
+            "resamples": 200,
+            "margin": MARGIN,
+        }
         return WinRate.model_validate(defaults | settings).run(subject)
 
 
@@ -70,7 +77,7 @@ case(
     Case(
         name="a policy that grew longer",
         audit="win_rate",
-        planted=lambda seed: duel(seed, longer=25.0, worse=0.2),
+        planted=lambda seed: duel(seed, longer=28.0, worse=0.27),
         clean=lambda seed: duel(seed),
     )
 )
