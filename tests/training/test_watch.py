@@ -14,7 +14,7 @@ from fairlead.core.errors import CheckpointError
 from fairlead.core.seeds import Seed
 from fairlead.generation.divergence import log_ratios
 from fairlead.generation.sampling import Sampling
-from fairlead.models.loading import load_policy
+from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives.ppo import PPO
 from fairlead.records import Prompt
@@ -43,7 +43,7 @@ def watch_of(policy: Policy, *, asked: int = 40, **config: Any) -> Watch:
     records = prompts(asked)
     return Watch(
         policy,
-        reference=policy.frozen_copy(),
+        reference=None if policy.adapts else policy.frozen_copy(),
         held_out=FunctionReward(config.pop("held_out", brevity)),
         proxy=FunctionReward(words),
         prompts=prompt_ids(records),
@@ -136,6 +136,18 @@ def test_processes_share_a_look(taught: dict[str, Tensor]):
     both = (parts[0] + parts[1]).numpy()
     rows = [MEASURES.index(m) for m in ("held_out", "proxy", "length")]
     assert np.array_equal(both[rows], whole.looks[0].table[rows])
+
+
+def test_adapters_are_held_against_the_model_without_them(taught: dict[str, Tensor]):
+    policy = start(taught, lora=Lora(rank=2))
+    watch = watch_of(policy, asked=6)
+    watch.look(0, Ranks())
+    for name, weight in policy.model.named_parameters():
+        if "lora_B" in name:
+            weight.data += 0.3
+    watch.look(2, Ranks())
+    assert watch.looks[0].of("kl").tolist() == [0.0] * 6
+    assert watch.looks[1].of("kl").mean() > 0
 
 
 def test_the_fall_is_noted_where_the_run_goes_on(noted: tuple[Policy, Watch, Path]):

@@ -91,7 +91,8 @@ class OverOptimisation(Audit):
     best_of: int = Field(default=16, ge=12)
     """Replies of the baseline to each prompt; best-of-n is estimated up to half of them."""
     checkpoints: tuple[str, ...] = ()
-    """Policies between baseline and candidate, in the order of training; without them, mixtures."""
+    """Policies between baseline and candidate, in the order of training, as
+    `@ppo/checkpoints/step-00000010/model`; without them, mixtures of the two."""
     steps: int = Field(default=6, ge=4)
     """Points of the path besides the baseline, where it is made of mixtures."""
     max_new_tokens: PositiveInt = 64
