@@ -7,7 +7,7 @@ from fairlead.core.results import Finding
 from fairlead.core.seeds import Seed
 
 PAIRS = 180
-PEOPLE = 60
+PEOPLE = 120
 EACH = 5
 
 
