@@ -142,8 +142,8 @@ def test_nothing_seen_in_a_thousand_is_the_rule_of_three():
 
 
 def test_p_value_of_harm_is_that_of_the_interval():
-    half = scipy_stats.norm.ppf(0.95) * 0.01
-    assert harm_p(change(0.02 - half, 0.02 + half)) == pytest.approx(scipy_stats.norm.sf(2))
+    half = scipy_stats.t.ppf(0.95, 99) * 0.01
+    assert harm_p(change(0.02 - half, 0.02 + half)) == pytest.approx(scipy_stats.t.sf(2, 99))
     assert harm_p(change(0.0, 0.0)) == 1.0
 
 

@@ -266,11 +266,16 @@ def flips_of(candidate: NDArray[np.float64], baseline: NDArray[np.float64]) -> F
 
 
 def harm_p(change: Estimate) -> float:
-    """One-sided p-value that the change is above zero, from its interval; for families of gates."""
+    """One-sided p-value that the change is above zero, from its interval; for families of gates.
+
+    By Student's t with one degree of freedom less than there are independent items.
+    """
     half = (change.high - change.low) / 2
     if not half > 0:
         return 0.0 if change.value > 0 else 1.0
-    return float(stats.norm.sf(change.value / (half / stats.norm.ppf((1 + change.level) / 2))))
+    degrees = max(change.n - 1, 1)
+    error = half / float(stats.t.ppf((1 + change.level) / 2, degrees))
+    return float(stats.t.sf(change.value / error, degrees))
 
 
 def unscored_of(states: Iterable[str]) -> dict[str, int]:
