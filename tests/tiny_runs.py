@@ -21,10 +21,10 @@ def fairlead(*arguments: Any) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def fails(*arguments: Any) -> str:
-    """The error that a command shows, without line breaks; it must exit with 1 and no traceback."""
+def fails(*arguments: Any, code: int = 1) -> str:
+    """The error that a command shows, without line breaks; it must exit so, without a traceback."""
     result = fairlead(*arguments)
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == code, result.output
     assert isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output and "error: " not in result.stdout
     progress, _, error = result.stderr.partition("error: ")

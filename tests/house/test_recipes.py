@@ -5,7 +5,8 @@ import pytest
 from tests.small_world import metrics_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
-RECIPES = sorted(FOLDER.glob("**/*.yaml"))
+AUDITS = sorted((FOLDER / "audits").glob("*.yaml"))
+RECIPES = sorted({*FOLDER.glob("**/*.yaml")} - {*AUDITS})
 METHODS = sorted((FOLDER / "methods").glob("*.yaml"))
 
 
@@ -22,6 +23,14 @@ def test_recipe_parses(path: Path):
 
     first, again = load_recipe(path, []), load_recipe(path, [])
     assert first == again
+
+
+@pytest.mark.parametrize("path", AUDITS, ids=lambda path: path.stem)
+def test_audit_recipe_parses(path: Path):
+    from fairlead.cli.audit import audit_recipe
+
+    recipe = audit_recipe("new", against="old", recipe=path, seed=None)
+    assert [stage.kind for stage in recipe.stages] == ["audit"]
 
 
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: path.stem)

@@ -57,7 +57,7 @@ def _read(path: Path) -> Any:
             "the audit recipe cannot be read",
             where=str(path),
             got=str(error.strerror),
-            remedy="name a YAML file with `audits:`; recipes/audit.yaml is one",
+            remedy="name a YAML file with `audits:`; recipes/audits/standard.yaml is one",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(

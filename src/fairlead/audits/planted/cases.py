@@ -23,7 +23,7 @@ class Case:
     clean: Callable[[Seed], Finding]
     """Its finding where a model is held against its like: other samples, no defect."""
     runs: int = 200
-    """Simulated clean runs; a hundredth of a second each lets all cases end in a minute."""
+    """Simulated clean runs."""
 
 
 def case(found: Case) -> Case:

@@ -72,6 +72,5 @@ case(
         audit="drift",
         planted=lambda seed: moved(seed, FAR),
         clean=lambda seed: moved(seed, NEAR),
-        runs=100,
     )
 )
