@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from small_world import write_base
-from tiny_runs import fails, fairlead
 
 from fairlead.core.files import read_json
+from small_world import write_base
+from tiny_runs import fails, fairlead
 
 RECIPE = """
 audits:
@@ -46,7 +46,7 @@ def test_a_model_against_itself_ships(tmp_path: Path, models: tuple[Path, Path],
     one = models[0]
     audited = ("audit", one, "--against", one, "--recipe", recipe(tmp_path, items, 0.03))
     result = fairlead(*audited, "--out", tmp_path / "run", "--json")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     found = read_json(tmp_path / "run" / "stages" / "audit" / "result.json")["findings"][0]
     assert found["gates"][0]["change"]["value"] == 0
     assert found["gates"][0]["verdict"] == "pass"
@@ -102,7 +102,7 @@ def test_errors_say_what_is_missing(tmp_path: Path, models: tuple[Path, Path]):
 
 def test_the_self_test_prints_numbers():
     result = fairlead("audit", "--self-test", "--only", "gamed checker", "--json")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     (case,) = found["audits"]
     assert (case["name"], case["found"], case["runs"]) == ("gamed checker", True, 200)

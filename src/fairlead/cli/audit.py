@@ -1,5 +1,6 @@
 """What `fairlead audit` does: a recipe of one stage, or the test of the audits themselves."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def audit_recipe(
     for setting in settings:
         keys, value = parse_setting(setting)
         put(stage, keys, value, where=setting)
-    name = f"audit-{Path(recipe).stem}".lower()
+    name = "audit-" + re.sub(r"[^a-z0-9_]+", "-", recipe.stem.lower()).strip("-")
     values = {"name": name, "seed": own if seed is None else seed, "stages": [stage]}
     return parse_recipe(values, where=str(recipe))
 

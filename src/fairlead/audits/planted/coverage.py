@@ -67,7 +67,8 @@ def _paired(seed: Seed) -> bool:
     base = draws.random(400) < 0.2
     ours = np.where(draws.random(400) < 0.1, draws.random(400) < 0.5, base)
     truth = 0.1 * (0.5 - 0.2)
-    return holds(paired_change(ours * 1.0, base * 1.0, level=0.95), truth)
+    floats = (np.asarray(side, dtype=np.float64) for side in (ours, base))
+    return holds(paired_change(*floats, level=0.95), truth)
 
 
 @covers("bootstrap of a ratio, 80 prompts")

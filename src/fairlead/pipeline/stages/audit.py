@@ -1,6 +1,5 @@
 """Audits a model against a baseline; the gates of its findings decide whether it may ship."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -95,7 +94,7 @@ class AuditStage(Stage):
             locate=lambda name: str(context.path(name)),
         )
 
-    def _rewards(self, context: Context, policy: Policy | None) -> Mapping[str, RewardSource]:
+    def _rewards(self, context: Context, policy: Policy | None) -> dict[str, RewardSource]:
         if not self.rewards:
             return {}
         if policy is None:
