@@ -34,6 +34,8 @@ def test_quickstart_survives_json():
 
 def test_quickstart_evaluates_what_it_trains():
     names = [stage.name for stage in quickstart().stages]
-    assert names.index("sft") < names.index("reward") < names.index("evaluate") == len(names) - 1
-    evaluate = quickstart().stages[-1]
-    assert set(evaluate.upstream()) <= set(names[:-1])
+    assert names.index("sft") < names.index("reward") < names.index("evaluate")
+    assert names[-2:] == ["evaluate", "audit"]
+    evaluate, audit = quickstart().stages[-2:]
+    assert set(evaluate.upstream()) <= set(names[:-2])
+    assert set(audit.upstream()) == {"dpo", "sft", "reward", "label", "world"}
