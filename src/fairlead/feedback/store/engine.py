@@ -45,7 +45,11 @@ class Store:
 
     @contextmanager
     def read(self) -> Generator[Session]:
-        """A session that sees one state of the database and is rolled back at its end."""
+        """A session that is rolled back at its end.
+
+        On SQLite all of its statements see one state of the database, on PostgreSQL each sees what
+        is committed by then.
+        """
         with Session(self.engine, autoflush=False) as session:
             yield session
 
