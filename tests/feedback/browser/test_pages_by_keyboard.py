@@ -4,6 +4,7 @@ import re
 
 import pytest
 from labelling_site import item
+from playwright.sync_api import expect
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def start(site, visit):
         tab_to(page, "Start")
         page.keyboard.press("Enter")
         page.wait_for_url("**/tasks/*")
-        page.wait_for_function("document.activeElement.tagName == 'H1'")
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
         number = int(re.search(r"/tasks/(\d+)", page.url)[1])
         return page, who, site.task(who, number)
 

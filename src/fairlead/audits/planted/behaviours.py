@@ -9,12 +9,14 @@ import numpy as np
 from fairlead.audits.base import Model, Subject
 from fairlead.audits.behaviours import Behaviours
 from fairlead.audits.planted.cases import Case, case
-from fairlead.audits.planted.scripted import Scripted
+from fairlead.audits.planted.scripted import Behaviour, Scripted
 from fairlead.core.results import Finding
 from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
 
 ITEMS = 300
+NOISE = 0.5
+"""In which two models of like views differ, in logits."""
 
 
 def _finding(seed: Seed, shift: float) -> Finding:
@@ -37,11 +39,12 @@ def _finding(seed: Seed, shift: float) -> Finding:
         return Behaviours(data=str(path)).run(subject)
 
 
-def _leaning(shift: float):
-    """Answers with a view of its own on every question, and `shift` (logits) towards matching."""
+def _leaning(shift: float) -> Behaviour:
+    """Answers with the views that both models share, noise, and `shift` (logits) to matching."""
 
     def behave(question: Question, draws: np.random.Generator) -> Answer:
-        logit = draws.normal(0, 1) + shift
+        view = Seed(0).child("view", question.prompt.first_user_turn).numpy().normal(0, 1)
+        logit = view + draws.normal(0, NOISE) + shift
         chance = float(1 / (1 + np.exp(-logit)))
         return Answer(probabilities=(chance, 1 - chance), mass=1.0)
 
@@ -52,7 +55,7 @@ case(
     Case(
         name="a behaviour taken on",
         audit="behaviours",
-        planted=lambda seed: _finding(seed, 1.0),
+        planted=lambda seed: _finding(seed, 0.4),
         clean=lambda seed: _finding(seed, 0.0),
     )
 )

@@ -1,4 +1,4 @@
-"""Picture of a report for the documents: `python tests/report/screenshots.py [RUN]`.
+"""Picture of a report for the documents: `python tests/report/report_screenshots.py [RUN]`.
 
 Writes docs/images/report.png: the summary of RUN/report.html, light and wide; without RUN, of a run
 whose findings are made up (`tests/planted_audits.py`).
