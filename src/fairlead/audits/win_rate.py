@@ -239,7 +239,7 @@ class WinRate(Audit):
                 [f for f, _ in scored], [f for f, _ in both], [y for _, y in both]
             )
             notes.append(f"People compared {len(both)} of {len(duels)} pairs of replies.")
-        else:
+        elif self.by == "judge":
             why = "None of the labels given is of these replies" if self.people else ""
             notes.append(f"The judge is unvalidated: {why or 'no human labels were given'}.")
         if self.by == "judge":
