@@ -68,7 +68,7 @@ def test_by_hand_with_a_reward():
     assert rates["win rate at equal length"].value == pytest.approx(6.5 / 8, abs=1e-6)
     assert found.gates[0].change.value == pytest.approx(0.5 - 6.5 / 8, abs=1e-6)
     assert found.passages[0].candidate == "ccc"
-    assert "no human labels were given" in found.notes[0]
+    assert found.notes[0] == "The reward gold says which reply is better."
 
 
 def test_a_model_against_itself_wins_half():
