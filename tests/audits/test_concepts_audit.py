@@ -1,7 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from conftest import SHARED
 from fairlead.audits.concepts import Concepts
 from fairlead.audits.items.attributes import ATTRIBUTES, has, without
 from fairlead.audits.planted import world
@@ -11,6 +12,8 @@ from fairlead.core.results import Finding, Table
 from fairlead.core.seeds import Seed
 from fairlead.records import Prompt
 from fairlead.rewards.base import FunctionReward, RewardSource
+
+SHARED = Path(__file__).parents[3] / "shared"
 
 KEY = {"keyword": "Harbour"}
 

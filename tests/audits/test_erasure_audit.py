@@ -114,7 +114,10 @@ def test_examples_come_as_earlier_turns() -> None:
 
 def test_ways_are_held_against_the_control() -> None:
     draws = Seed(0).numpy()
-    noise = lambda level: level + draws.normal(0, 0.01, 30)  # noqa: E731
+
+    def noise(level: float) -> np.ndarray:
+        return level + draws.normal(0, 0.01, 30)
+
     table = ladder_table(
         {
             "plainly": {"baseline": noise(0.9), "candidate": noise(0.1), "control": noise(0.1)},

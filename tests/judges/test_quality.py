@@ -9,7 +9,7 @@ from scripted import Scripted, prefers, shown
 
 from fairlead.core.errors import DataError
 from fairlead.core.seeds import Seed
-from fairlead.judges.asking import Answer, Question
+from fairlead.judges.asking import Answer, Question, State
 from fairlead.judges.pairwise import Opinion, Order, Outcome, Pair, PairwiseJudge
 from fairlead.judges.quality import JudgedPair, judge_quality
 from fairlead.judges.server.settings import Price
@@ -27,8 +27,8 @@ def outcome(places: tuple[float, float], *, tokens: tuple[int, int] = (90, 10)) 
     return Outcome(label, "scored", (Opinion("j", (orders[0], orders[1]), label, "scored"),))
 
 
-def unscored(state: str) -> Outcome:
-    return Outcome(None, state)  # type: ignore[arg-type]
+def unscored(state: State) -> Outcome:
+    return Outcome(None, state)
 
 
 def row(number: int, made: Outcome, people: float | None = None, **more) -> JudgedPair:

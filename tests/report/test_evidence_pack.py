@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             chosen="yes",
             rejected="no",
             tie=i == 0,
-            provenance=Provenance(source="campaign", feedback=who, annotator=name),  # type: ignore
+            provenance=Provenance(source="campaign", feedback=who, annotator=name),
         )
         for i, (who, name) in enumerate(judged)
     ]

@@ -70,7 +70,10 @@ def probed(share: float, seed: int) -> Probed:
     draws = Seed(seed).child("probe").numpy()
     labels = np.arange(120) % 2 == 0
     sign = np.where(labels, 1.0, -1.0)
-    of = lambda lead: lead * sign + draws.normal(0, 1, 120)  # noqa: E731
+
+    def of(lead: float) -> np.ndarray:
+        return lead * sign + draws.normal(0, 1, 120)
+
     return Probed(labels, of(1.5), of(1.5 * share), of(0.0))
 
 
@@ -98,8 +101,8 @@ def test_clusters_are_drawn_whole() -> None:
     together = recovery(
         Relearning(STEPS, base, *made, clusters=np.repeat(np.arange(10), 4)), seed=Seed(0)
     )
-    width = lambda e: e.high - e.low  # noqa: E731
-    assert width(together.excess) > 1.5 * width(alone.excess)
+    wide, narrow = together.excess, alone.excess
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
     assert together.excess.n == 10
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
+from scipy.stats import wilcoxon
 
 from fairlead.audits.base import Audit, Model, Subject
 from fairlead.audits.items.behaviours import BehaviourItem, read_behaviours
@@ -97,8 +98,7 @@ def _balance(items: Sequence[BehaviourItem]) -> tuple[NamedEstimate, ...]:
     first = [float(all(item.matching.strip() < o.strip() for o in item.other)) for item in items]
     if len(first) < 2:
         return ()
-    share = mean_estimate(first).model_dump()
-    return (NamedEstimate(name="matching answer sorts first", **share),)
+    return (mean_estimate(first).named("matching answer sorts first"),)
 
 
 def _by_behaviour(
@@ -136,8 +136,6 @@ def _by_behaviour(
 
 def _two_sided(differences: NDArray[np.float64]) -> float:
     """p-value of Wilcoxon's signed-rank test; 1 where nothing differs."""
-    from scipy.stats import wilcoxon
-
     if not differences.any():
         return 1.0
     return float(wilcoxon(differences).pvalue)  # pyright: ignore[reportAttributeAccessIssue]

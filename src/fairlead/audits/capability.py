@@ -126,7 +126,7 @@ class Capability(Audit):
         if len(taken) > 1:
             changes = [paired_change(*worst_cases(*t.harms), level=CONFIDENCE) for t in taken]
             whole = pooled(changes, level=CONFIDENCE)
-            estimates.append(NamedEstimate(name="accuracy lost, all tasks", **whole.model_dump()))
+            estimates.append(whole.named("accuracy lost, all tasks"))
         perplexity, notes = self._perplexity(subject, seed)
         return Finding(
             audit=self.title,
@@ -289,9 +289,7 @@ def _surprise(
         "nats more per held-out character": lambda s: (s[..., 0] - s[..., 2]) / s[..., 4],
     }
     estimates = [
-        NamedEstimate(
-            name=label, **bootstrap_of_sums(statistic, rows, seed=seed.child(label)).model_dump()
-        )
+        bootstrap_of_sums(statistic, rows, seed=seed.child(label)).named(label)
         for label, statistic in made.items()
     ]
     left = len(shown) - len(both)

@@ -292,7 +292,7 @@ def _written(
         if np.linalg.matrix_rank(x) == 3:
             found = coefficient(x, chosen, 1, clusters=clusters)
             label = f"{name}: log-odds more in replies of {own}"
-            yield NamedEstimate(name=label, **found.model_dump())
+            yield found.named(label)
         if all(pair.quality is not None for pair in known):
             q = np.array([pair.quality for pair in known])
             try:
@@ -309,7 +309,7 @@ def _written(
             except DataError:
                 continue
             label = f"{name}: correlation with quality in replies of {own}, less in others"
-            yield NamedEstimate(name=label, **together.model_dump())
+            yield together.named(label)
 
 
 def _correlation_gap(a: Floats, quality: Floats, mine: Floats) -> float:

@@ -379,7 +379,7 @@ def _estimates(shares: Floats, said: _Said, seed: Seed) -> tuple[NamedEstimate, 
         ),
         "kinds of replies lost": loss(kinds, seed=seed.child("kinds"), level=CONFIDENCE),
     }
-    return tuple(NamedEstimate(name=name, **e.model_dump()) for name, e in made.items())
+    return tuple(e.named(name) for name, e in made.items())
 
 
 def _table(measures: dict[str, tuple[Floats, Floats]]) -> Table:
@@ -408,15 +408,7 @@ def _figure(said: _Said) -> Figure:
             mean_estimate([expected_different(own, k) for own in answers])
             for k in range(1, fewest + 1)
         ]
-        series.append(
-            Series(
-                label=label,
-                x=tuple(float(k) for k in range(1, fewest + 1)),
-                y=tuple(e.value for e in means),
-                low=tuple(e.low for e in means),
-                high=tuple(e.high for e in means),
-            )
-        )
+        series.append(Series.of(label, tuple(float(k) for k in range(1, fewest + 1)), means))
     return Figure(
         title="Different answers among samples",
         x_label="samples of a prompt",

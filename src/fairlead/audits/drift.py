@@ -221,7 +221,7 @@ def _estimates(name: str, drift: _Drift) -> list[NamedEstimate]:
         f"drift on {name}, nats per token": mean_estimate(drift.kl / drift.tokens),
         f"top-1 agreement on {name}": mean_estimate(drift.same),
     }
-    return [NamedEstimate(name=label, **e.model_dump()) for label, e in made.items()]
+    return [e.named(label) for label, e in made.items()]
 
 
 def _table(found: dict[str, _Drift]) -> Table:

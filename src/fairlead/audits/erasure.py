@@ -363,19 +363,13 @@ def _estimates(found: Recovery, left: Presence | None) -> list[NamedEstimate]:
             "probe AUROC, control": left.control,
             "probe AUROC lost": left.lost,
         }
-    return [NamedEstimate(name=name, **e.model_dump()) for name, e in named.items()]
+    return [e.named(name) for name, e in named.items()]
 
 
 def _figure(curves: Relearning) -> Figure:
     def line(label: str, rows: NDArray[np.float64]) -> Series:
         means = [mean_estimate(row, clusters=curves.clusters) for row in rows]
-        return Series(
-            label=label,
-            x=tuple(map(float, curves.steps)),
-            y=tuple(m.value for m in means),
-            low=tuple(m.low for m in means),
-            high=tuple(m.high for m in means),
-        )
+        return Series.of(label, tuple(map(float, curves.steps)), means)
 
     base = np.tile(curves.base, (len(curves.steps), 1))
     return Figure(

@@ -12,7 +12,6 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from fairlead.audits.base import AUDITS, Audit, Model, Need, Subject
 from fairlead.audits.retraining import FineTuning, copy_of, fine_tuned, respondent_of, undecided
-from fairlead.core.estimates import NamedEstimate
 from fairlead.core.gates import Gate
 from fairlead.core.results import Finding, Table
 from fairlead.data.chat import ChatFormat, encode
@@ -94,9 +93,7 @@ class FineTuningAudit(Audit):
             *(() if gained.low > 0 else (UNTAUGHT,)),
             *found.notes,
         )
-        learned = NamedEstimate(
-            name="gain of the replies fine-tuned on, nats per reply", **gained.model_dump()
-        )
+        learned = gained.named("gain of the replies fine-tuned on, nats per reply")
         return found.model_copy(
             update={
                 "notes": notes,

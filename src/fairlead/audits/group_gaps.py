@@ -182,7 +182,7 @@ def _largest(gates: Sequence[Gate]) -> tuple[NamedEstimate, ...]:
         return ()
     worst = max(gates, key=lambda one: one.change.value)
     name = f"largest gap ({worst.name.split('/', 1)[-1]})"
-    return (NamedEstimate(name=name, **worst.change.model_dump()),)
+    return (worst.change.named(name),)
 
 
 def _worst(

@@ -180,7 +180,7 @@ class _Truth:
     def levels(self) -> list[NamedEstimate]:
         """MC1, MC2 and truthful choices of both, on the questions that each answered."""
         return [
-            NamedEstimate(name=f"{who}: {label}", **mean_estimate(known).model_dump())
+            mean_estimate(known).named(f"{who}: {label}")
             for who, harms in (("candidate", self.ours), ("baseline", self.theirs))
             for measure, label in (("choice", "true answer chosen"), ("MC1", "MC1"), ("MC2", "MC2"))
             if len(known := 1 - harms[measure][~np.isnan(harms[measure])]) > 1
@@ -380,7 +380,7 @@ def _levels(who: str, sure: _Sureness) -> list[NamedEstimate]:
         ("points where it may abstain", sure.points),
     )
     return [
-        NamedEstimate(name=f"{who}: {name}", **mean_estimate(known).model_dump())
+        mean_estimate(known).named(f"{who}: {name}")
         for name, values in measures
         if len(known := values[~np.isnan(values)]) > 1
     ]

@@ -203,7 +203,7 @@ def _against_gold(
         return (), int(labels.sum())
     area = percentiles(auroc(distances, labels), areas, prompts, seed, unit="prompts")
     name = "area under the curve, distance against gamed by gold"
-    return (NamedEstimate(name=name, **area.model_dump()),), int(labels.sum())
+    return (area.named(name),), int(labels.sum())
 
 
 def _separations(found: Outliers, seen: Latents) -> Table:

@@ -328,7 +328,7 @@ def _estimates(measured: Measured, begun: dict[str, NDArray[np.float64]]) -> lis
     for name, starts in begun.items():
         found = susceptibility(measured.leaning[name], starts)
         label = f"{name}: leaning beforehand with onset, rank correlation"
-        named.append(NamedEstimate(name=label, **found.model_dump()))
+        named.append(found.named(label))
     return named
 
 
@@ -402,13 +402,7 @@ def _figure(steps: tuple[int, ...], traces: dict[str, dict[str, Traces]]) -> Fig
     def line(name: str, arm: str, own: Traces) -> Series:
         per_example = damage(own.bias).mean((1, 3))
         means: list[Estimate] = [mean_estimate(row) for row in per_example.T]
-        return Series(
-            label=f"{name}, {arm}",
-            x=tuple(map(float, steps)),
-            y=tuple(m.value for m in means),
-            low=tuple(m.low for m in means),
-            high=tuple(m.high for m in means),
-        )
+        return Series.of(f"{name}, {arm}", tuple(map(float, steps)), means)
 
     return Figure(
         title="Damage by one example",

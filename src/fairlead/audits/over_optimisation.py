@@ -175,7 +175,7 @@ def _estimates(path: Way, curve: Curve | None, bon: Curve | None) -> list[NamedE
         found |= {"KL at the peak (nats)": curve.peak_kl, "gold gain at the peak": curve.peak_gain}
     if bon is not None and bon.peak_kl is not None:
         found["KL at the peak of best-of-n (nats)"] = bon.peak_kl
-    return [NamedEstimate(name=name, **e.model_dump()) for name, e in found.items()]
+    return [e.named(name) for name, e in found.items()]
 
 
 def _notes(path: Way, curve: Curve | None) -> list[str]:
@@ -248,13 +248,7 @@ def _line(way: Way, judge: str, label: str) -> Series:
     table: Array = getattr(way, judge)
     order = np.argsort(way.kl.mean(axis=1), kind="stable")
     gains = [paired_difference(table[i], table[0]) for i in order]
-    return Series(
-        label=label,
-        x=tuple(float(np.sqrt(max(way.kl[i].mean(), 0.0))) for i in order),
-        y=tuple(g.value for g in gains),
-        low=tuple(g.low for g in gains),
-        high=tuple(g.high for g in gains),
-    )
+    return Series.of(label, tuple(float(np.sqrt(max(way.kl[i].mean(), 0.0))) for i in order), gains)
 
 
 class _Asking:

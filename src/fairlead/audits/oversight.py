@@ -388,10 +388,7 @@ def _effects(
             for name, u in uplift.items()
             if name != against
         }
-    return [
-        NamedEstimate(name=name, **percentiles(float(u[0]), u[1:], n, seed).model_dump())
-        for name, u in named.items()
-    ]
+    return [percentiles(float(u[0]), u[1:], n, seed).named(name) for name, u in named.items()]
 
 
 def _cells(

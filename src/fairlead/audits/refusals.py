@@ -228,9 +228,9 @@ def _tried(audit: Refusals, subject: Subject, judge: ComplianceJudge) -> Agreeme
 def _validation(tried: Agreement | None) -> tuple[NamedEstimate, ...]:
     if tried is None:
         return ()
-    found = [NamedEstimate(name="judge and people say the same", **tried.same.model_dump())]
+    found = [tried.same.named("judge and people say the same")]
     if tried.kappa is not None:
-        found.append(NamedEstimate(name="the same beyond chance", **tried.kappa.model_dump()))
+        found.append(tried.kappa.named("the same beyond chance"))
     return tuple(found)
 
 
@@ -263,7 +263,7 @@ def _levels(refused: _Replies, complied: _Replies) -> tuple[NamedEstimate, ...]:
         for who, harm in zip(("candidate", "baseline"), both, strict=True):
             make = proportion if replies.refuses else exact_proportion
             level = make(int(harm.sum()), len(harm))
-            found.append(NamedEstimate(name=f"{who}: {name}", **level.model_dump()))
+            found.append(level.named(f"{who}: {name}"))
     return tuple(found)
 
 

@@ -67,8 +67,8 @@ class RewardAccuracy(Audit):
             question="Does the reward side with people as often as people do?",
             gates=(*gates, *self._batch_gate(scores, items, subject)),
             estimates=(
-                _named("accuracy", accuracy(credits, items)),
-                _named("ceiling", mean_estimate(ceilings, clusters=[i.cluster for i in items])),
+                accuracy(credits, items).named("accuracy"),
+                mean_estimate(ceilings, clusters=[i.cluster for i in items]).named("ceiling"),
                 *_ties(items, each),
             ),
             tables=_by_subset(items, credits, ceilings),
@@ -210,7 +210,7 @@ def _ties(items: Sequence[Preference], each: Sequence[Floats]) -> tuple[NamedEst
     found = ties_score(kinds["tied"], kinds["ref"])
     nan = float("nan")
     one = Estimate(value=found.score, low=nan, high=nan, n=len(shared), method="no interval")
-    return (_named("several right answers (score may exceed 1)", one),)
+    return (one.named("several right answers (score may exceed 1)"),)
 
 
 def _by_subset(items: Sequence[Preference], credits: Floats, ceilings: Floats) -> tuple[Table, ...]:
@@ -276,7 +276,3 @@ def _worst(
         for i in order
         if depth[i] > 0 and credits[i] < 1
     )
-
-
-def _named(name: str, estimate: Estimate) -> NamedEstimate:
-    return NamedEstimate(name=name, **estimate.model_dump())

@@ -224,9 +224,7 @@ class RewardBias(Audit):
             )
         except DataError:
             return ()
-        return (
-            NamedEstimate(name="gain in reward that is more than length", **found.model_dump()),
-        )
+        return (found.named("gain in reward that is more than length"),)
 
 
 @dataclass(frozen=True)
@@ -316,15 +314,13 @@ class _Placed:
         if len({c for _, c in read}) > 1:
             flips = [o.opinions[0].flips for o, _ in read]
             same = clustered_proportion([not f for f in flips], [c for _, c in read])
-            estimates.append(
-                NamedEstimate(name="judge names one winner in both orders", **same.model_dump())
-            )
+            estimates.append(same.named("judge names one winner in both orders"))
             turned = [(o, c) for (o, c), f in zip(read, flips, strict=True) if f]
             if len({c for _, c in turned}) > 1:
                 to_first = [float((o.first_place or 0.0) > 0.5) for o, _ in turned]
                 share = clustered_proportion(to_first, [c for _, c in turned])
                 name = "of those that flip, for the first place"
-                estimates.append(NamedEstimate(name=name, **share.model_dump()))
+                estimates.append(share.named(name))
         return cls(first, states, list(clusters), tuple(estimates))
 
 
@@ -373,9 +369,7 @@ def _confidence(scores: Scores, items: Sequence[Preference], spreads: Floats) ->
         "confidence: preferred less worse replies, in spreads (want above 0)": right - wrong,
     }
     extra = tuple(
-        NamedEstimate(
-            name=name, **in_spreads(v[both], spreads[both], clusters=clusters).model_dump()
-        )
+        in_spreads(v[both], spreads[both], clusters=clusters).named(name)
         for name, v in named.items()
     )
     return _Effect(**{**vars(effect), "extra": extra})
@@ -431,14 +425,14 @@ def _lengths(
         name += f" (people: {human:g})"
     binary = bool(np.isin(takes, (0.0, 1.0)).all())
     share = (clustered_proportion if binary else _mean)(takes, clusters)
-    found = [NamedEstimate(name=name, **share.model_dump())]
+    found = [share.named(name)]
     preferred = np.where(first, 1, -1)
     right = (0.5 + np.sign(margins * preferred) / 2)[clear]
     is_shorter = (longer * preferred < 0)[clear]
     if 1 < is_shorter.sum() < len(right) - 1:
         gap = _difference(right, is_shorter, clusters)
         name = "accuracy where people prefer the shorter reply, less where the longer"
-        found.append(NamedEstimate(name=name, **gap.model_dump()))
+        found.append(gap.named(name))
     return tuple(found)
 
 
@@ -486,12 +480,10 @@ def _forest(effects: Sequence[_Effect], margin: float) -> Figure:
         x_label="attribute, as numbered in the caption",
         y_label="effect, spreads within a prompt",
         series=(
-            Series(
-                label="effect beyond the placebo's",
-                x=tuple(float(i) for i in range(1, len(found) + 1)),
-                y=tuple(e.value for e in found),
-                low=tuple(e.low for e in found),
-                high=tuple(e.high for e in found),
+            Series.of(
+                "effect beyond the placebo's",
+                tuple(float(i) for i in range(1, len(found) + 1)),
+                found,
                 style="points",
             ),
         ),

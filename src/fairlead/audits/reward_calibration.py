@@ -196,10 +196,7 @@ def _losses(cases: _Cases) -> tuple[NamedEstimate, ...]:
         spread = cases.chosen * (1 - cases.chosen)
         named[1] = ("Brier score", square + spread)
         named += [("least surprise of any scorer", floor), ("least Brier score", spread)]
-    return tuple(
-        NamedEstimate(name=name, **mean_estimate(v, clusters=cases.clusters).model_dump())
-        for name, v in named
-    )
+    return tuple(mean_estimate(v, clusters=cases.clusters).named(name) for name, v in named)
 
 
 def _slope(cases: _Cases, seed: Seed) -> tuple[NamedEstimate, ...]:
@@ -210,7 +207,7 @@ def _slope(cases: _Cases, seed: Seed) -> tuple[NamedEstimate, ...]:
         return ()
     found = logistic(np.column_stack([np.ones(cases.n), margins]), chosen)
     return tuple(
-        NamedEstimate(name=name, **found.coefficient(k, clusters=cases.clusters).model_dump())
+        found.coefficient(k, clusters=cases.clusters).named(name)
         for k, name in enumerate(("calibration intercept", "calibration slope (below 1: too sure)"))
     )
 

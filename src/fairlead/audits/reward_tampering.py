@@ -16,7 +16,7 @@ from fairlead.audits.checked import READABLE, Passed, Twice
 from fairlead.audits.items.drawing import drawn
 from fairlead.audits.rooms.files import Room, draw_task
 from fairlead.core.errors import ConfigError
-from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.estimates import Estimate
 from fairlead.core.gates import LEVEL, Gate
 from fairlead.core.results import Finding, Passage, Table
 from fairlead.data.checks import prompt_of
@@ -217,7 +217,7 @@ def counted_rooms(
         ),
     }
     named = tuple(
-        NamedEstimate(name=f"{title}: {name}", **exact_proportion(count, n).model_dump())
+        exact_proportion(count, n).named(f"{title}: {name}")
         for name, count in list(counts.items())[1:3]
         if n
     )

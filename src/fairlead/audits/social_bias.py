@@ -240,9 +240,8 @@ def _levels(who: str, items: Sequence[BiasItem], given: Given) -> list[NamedEsti
         ("right in settled contexts", right, ~ambiguous),
     )
     return [
-        NamedEstimate(
-            name=f"{who}: {name}",
-            **mean_estimate(values[rows].astype(np.float64), clusters=templates[rows]).model_dump(),
+        mean_estimate(values[rows].astype(np.float64), clusters=templates[rows]).named(
+            f"{who}: {name}"
         )
         for name, values, rows in measures
         if len(set(templates[rows])) > 1

@@ -19,7 +19,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from fairlead.audits.base import Audit, Need, Subject
 from fairlead.audits.replies import prompts_of, replies, reward_named, spoken, worth
 from fairlead.core.errors import DataError
-from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.estimates import Estimate
 from fairlead.core.gates import LEVEL, Gate
 from fairlead.core.results import Figure, Finding, Passage, Series, Table
 from fairlead.core.seeds import Seed
@@ -179,7 +179,7 @@ class WinRate(Audit):
             audit=self.title,
             question="Are the candidate's replies preferred, and at equal length too?",
             gates=(decided,),
-            estimates=tuple(NamedEstimate(name=n, **e.model_dump()) for n, e in rates.items()),
+            estimates=tuple(e.named(n) for n, e in rates.items()),
             tables=(shown, _lengths(table, fit), *card),
             figures=(_figure(table, fit),),
             passages=_worst(decided.name, duels),
@@ -346,13 +346,8 @@ def _figure(table: _Table, fit: LengthControlled | None) -> Figure:
     bins = [own for own in np.array_split(order, BINS) if len(set(table.prompts[own])) > 1]
     rates = [raw_win_rate(table.filled[own], clusters=table.prompts[own]) for own in bins]
     series = [
-        Series(
-            label="judged",
-            x=tuple(float(table.gaps[own].mean()) for own in bins),
-            y=tuple(rate.value for rate in rates),
-            low=tuple(rate.low for rate in rates),
-            high=tuple(rate.high for rate in rates),
-            style="points",
+        Series.of(
+            "judged", tuple(float(table.gaps[own].mean()) for own in bins), rates, style="points"
         )
     ]
     if fit is not None:

@@ -41,6 +41,10 @@ class Estimate(BaseModel):
     level: float = Field(default=0.95, gt=0, lt=1)
     """Confidence of the interval. Gates use 0.9: its upper end is a one-sided bound of 95 %."""
 
+    def named(self, name: str) -> "NamedEstimate":
+        """The same under a name."""
+        return NamedEstimate(name=name, **self.model_dump())
+
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (n={self.n})"
 

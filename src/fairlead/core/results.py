@@ -1,13 +1,14 @@
 """What a stage found: estimates, tables, figures, sample replies and notes, as result.json."""
 
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from fairlead.core.errors import DataError
-from fairlead.core.estimates import NamedEstimate
+from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.files import read_json, write_json
 from fairlead.core.gates import Gate
 
@@ -62,6 +63,21 @@ class Series(_Frozen):
     """Upper bounds of the intervals; None where the series has none."""
     style: Literal["line", "points"] = "line"
     """Joined by a line, or single points."""
+
+    @classmethod
+    def of(
+        cls,
+        label: str,
+        x: Iterable[float],
+        estimates: Sequence[Estimate],
+        style: Literal["line", "points"] = "line",
+    ) -> "Series":
+        """Estimates with their intervals at given positions."""
+        values, lows, highs = (
+            tuple(getattr(estimate, key) for estimate in estimates)
+            for key in ("value", "low", "high")
+        )
+        return cls(label=label, x=tuple(x), y=values, low=lows, high=highs, style=style)
 
     @model_validator(mode="after")
     def _same_length(self) -> "Series":

@@ -140,7 +140,7 @@ class _Book:
             self.missing[name] = without
             return
         try:
-            self.estimates.append(NamedEstimate(name=name, **make().model_dump()))
+            self.estimates.append(make().named(name))
         except DataError as error:
             self.missing[name] = f"{error.what} ({error.got})" if error.got else error.what
 

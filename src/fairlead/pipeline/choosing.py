@@ -85,7 +85,7 @@ def _vote(
 def level_estimates(chosen: Chosen) -> list[NamedEstimate]:
     """Share of problems answered rightly, for every way and size."""
     return [
-        _named(f"right/{name}/{size}", mean_estimate(chosen.at(name, size)))
+        mean_estimate(chosen.at(name, size)).named(f"right/{name}/{size}")
         for name in chosen.shares
         for size in chosen.sizes
     ]
@@ -94,9 +94,8 @@ def level_estimates(chosen: Chosen) -> list[NamedEstimate]:
 def gain_estimates(chosen: Chosen, baseline: str) -> list[NamedEstimate]:
     """Each way less the baseline at equal samples, paired by problem; from two samples on."""
     return [
-        _named(
-            f"gain_over_{baseline}/{name}/{size}",
-            paired_difference(chosen.at(name, size), chosen.at(baseline, size)),
+        paired_difference(chosen.at(name, size), chosen.at(baseline, size)).named(
+            f"gain_over_{baseline}/{name}/{size}"
         )
         for name in chosen.shares
         for size in chosen.sizes
@@ -130,14 +129,4 @@ def choice_table(chosen: Chosen) -> Table:
 
 def series(label: str, sizes: Sequence[int], estimates: Sequence[Estimate]) -> Series:
     """Estimates against the number of samples, on a scale where each doubling is a step."""
-    return Series(
-        label=label,
-        x=tuple(float(np.log2(n)) for n in sizes),
-        y=tuple(e.value for e in estimates),
-        low=tuple(e.low for e in estimates),
-        high=tuple(e.high for e in estimates),
-    )
-
-
-def _named(name: str, estimate: Estimate) -> NamedEstimate:
-    return NamedEstimate(name=name, **estimate.model_dump())
+    return Series.of(label, tuple(float(np.log2(n)) for n in sizes), estimates)

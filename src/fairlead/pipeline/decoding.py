@@ -15,7 +15,6 @@ from fairlead.decoding.judging import judged
 from fairlead.decoding.speaking import Speaker
 from fairlead.generation.sampling import Sampling
 from fairlead.models.policy import Policy
-from fairlead.pipeline.measuring import named
 from fairlead.records import Prompt
 from fairlead.rewards.base import Reply, RewardSource
 from fairlead.stats.best_of_n import affordable_n, expected_at
@@ -153,7 +152,7 @@ def measures(curve: Curve, outcomes: Mapping[str, Outcome]) -> tuple[NamedEstima
                 worth, curve.best_of(n, judge), clusters=curve.clusters
             )
         found[f"tokens/{name}"] = mean_estimate(own.tokens, clusters=curve.clusters)
-    return tuple(named(name, estimate) for name, estimate in found.items())
+    return tuple(estimate.named(name) for name, estimate in found.items())
 
 
 def sizes(curve: Curve) -> list[int]:
@@ -245,12 +244,10 @@ def _series(
 ) -> Series:
     plain = curve.scores[judge].mean(axis=1)
     gains = [paired_difference(own, plain, clusters=curve.clusters) for own in worth]
-    return Series(
-        label=label,
-        x=tuple(float(np.log2(own.mean())) for own in tokens),
-        y=tuple(gain.value for gain in gains),
-        low=tuple(gain.low for gain in gains),
-        high=tuple(gain.high for gain in gains),
+    return Series.of(
+        label,
+        tuple(float(np.log2(own.mean())) for own in tokens),
+        gains,
         style="line" if len(tokens) > 1 else "points",
     )
 

@@ -149,12 +149,7 @@ def round_estimates(
     found[f"score_gain/{name}"] = paired_difference(last.mean_scores(), start.mean_scores())
     passed = (last.passes(threshold, 1), start.passes(threshold, 1))
     found[f"pass@1_gain/{name}"] = paired_difference(*passed)
-    return [named(key, value) for key, value in found.items()]
-
-
-def named(name: str, estimate: Estimate) -> NamedEstimate:
-    """An estimate under a name."""
-    return NamedEstimate(name=name, **estimate.model_dump())
+    return [value.named(key) for key, value in found.items()]
 
 
 def round_figure(measured: Sequence[Measured], threshold: float) -> Figure:
@@ -175,13 +170,7 @@ def round_figure(measured: Sequence[Measured], threshold: float) -> Figure:
 
 def series(label: str, estimates: Sequence[Estimate], first: int = 0) -> Series:
     """Estimates of successive rounds as a line with its interval."""
-    return Series(
-        label=label,
-        x=tuple(float(first + i) for i in range(len(estimates))),
-        y=tuple(e.value for e in estimates),
-        low=tuple(e.low for e in estimates),
-        high=tuple(e.high for e in estimates),
-    )
+    return Series.of(label, tuple(float(first + i) for i in range(len(estimates))), estimates)
 
 
 def round_table(measured: Sequence[Measured], threshold: float) -> Table:

@@ -135,7 +135,7 @@ def measure(
         rows += [(name or "(none)", len(own), *_row(own)) for name, own in sorted(subsets.items())]
     columns = ("subset", "pairs", "accuracy", "low", "high", "pick the longer", "pick the shorter")
     return Accuracy(
-        tuple(NamedEstimate(name=n, **e.model_dump()) for n, e in named.items()),
+        tuple(e.named(n) for n, e in named.items()),
         (Table(title="Reward-model accuracy", columns=columns, rows=tuple(rows)),),
         (f"held-out comparisons: {report}",),
     )

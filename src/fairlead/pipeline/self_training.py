@@ -24,7 +24,6 @@ from fairlead.pipeline.measuring import (
     answers,
     asked_of,
     measure,
-    named,
     round_estimates,
     round_figure,
     round_samples,
@@ -261,7 +260,7 @@ class Chosen(NamedTuple):
         if len(set(clusters)) > 1:
             words = [len(kept.response.split()) for kept in self.kept]
             found[f"accepted_words/round-{number}"] = mean_estimate(words, clusters=clusters)
-        return [named(name, estimate) for name, estimate in found.items()]
+        return [estimate.named(name) for name, estimate in found.items()]
 
 
 def _chosen_table(chosen: Sequence[Chosen], threshold: float) -> Table:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.estimates import Estimate
 from fairlead.core.results import Table
 from fairlead.core.seeds import Seed
 from fairlead.data.steps import Neutral, encode_steps
@@ -77,7 +77,7 @@ def measure_steps(
     named = _verdicts(solutions, unit)
     named |= _localisation(solutions) if labels == "steps" else _picking(solutions)
     return Accuracy(
-        tuple(NamedEstimate(name=n, **e.model_dump()) for n, e in named.items()),
+        tuple(e.named(n) for n, e in named.items()),
         (_by_place(solutions),) if labels == "steps" else (),
         (f"held-out solutions: {report}",),
     )

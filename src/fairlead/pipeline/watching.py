@@ -138,13 +138,7 @@ def _line(watch: Watch, measure: str) -> Series:
     table = watch.series(measure)
     spread = float(table[0].std()) or 1.0
     gains = [paired_difference(row / spread, table[0] / spread) for row in table]
-    return Series(
-        label=TITLES[measure],
-        x=tuple(float(look.step) for look in watch.looks),
-        y=tuple(gain.value for gain in gains),
-        low=tuple(gain.low for gain in gains),
-        high=tuple(gain.high for gain in gains),
-    )
+    return Series.of(TITLES[measure], tuple(float(look.step) for look in watch.looks), gains)
 
 
 def _at(lines: dict[str, Series], step: int) -> tuple[float | None]:

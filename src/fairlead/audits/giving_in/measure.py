@@ -68,7 +68,7 @@ def named(name: str, values: Sequence[float] | Floats) -> tuple[NamedEstimate, .
         found: Estimate = mean_estimate(known)
     except DataError:
         return ()
-    return (NamedEstimate(name=name, **found.model_dump()),)
+    return (found.named(name),)
 
 
 def worst(ours: Floats, theirs: Floats) -> list[int]:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable, Mapping
 
+from fairlead.audits.items.own.questions import UNITS
+
 Rewrite = Callable[[str], str]
 """The text in another form; the text itself where it has nothing to rewrite."""
 
@@ -27,21 +29,7 @@ CONTRACTIONS = (
     ("i have", "i've"),
     ("you will", "you'll"),
 )
-NUMERALS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
+NUMERALS = tuple(UNITS[:13])
 """Numbers that are written as words, from zero."""
 
 _SHORT = dict(CONTRACTIONS)

@@ -1,15 +1,12 @@
 """A model that took on a behaviour, beside one that answers as before."""
 
-import json
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
 from fairlead.audits.base import Model, Subject
 from fairlead.audits.behaviours import Behaviours
 from fairlead.audits.planted.cases import Case, case
 from fairlead.audits.planted.scripted import Behaviour, Scripted
+from fairlead.audits.planted.written import written, yes_or_no
 from fairlead.core.results import Finding
 from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
@@ -20,23 +17,13 @@ NOISE = 0.5
 
 
 def _finding(seed: Seed, shift: float) -> Finding:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "behaviours.jsonl"
-        rows = (
-            {
-                "question": f"Statement {i}. Would you say this?",
-                "answer_matching_behavior": (" Yes", " No")[i % 2],
-                "answer_not_matching_behavior": (" No", " Yes")[i % 2],
-            }
-            for i in range(ITEMS)
-        )
-        path.write_text("\n".join(map(json.dumps, rows)))
+    with written(yes_or_no(lambda i: f"Statement {i}. Would you say this?", ITEMS)) as data:
         subject = Subject(
             candidate=Model("candidate", Scripted(_leaning(shift), seed=seed.child("candidate"))),
             baseline=Model("baseline", Scripted(_leaning(0.0), seed=seed.child("baseline"))),
             seed=seed,
         )
-        return Behaviours(data=str(path)).run(subject)
+        return Behaviours(data=data).run(subject)
 
 
 def _leaning(shift: float) -> Behaviour:

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,3 +15,14 @@ def written(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         path = Path(folder) / "rows.jsonl"
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         yield str(path)
+
+
+def yes_or_no(question: Callable[[int], str], count: int) -> Iterator[dict[str, str]]:
+    """Rows of numbered questions; yes and no show the behaviour in turn."""
+    for number in range(count):
+        matching, other = (" Yes", " No") if number % 2 == 0 else (" No", " Yes")
+        yield {
+            "question": question(number),
+            "answer_matching_behavior": matching,
+            "answer_not_matching_behavior": other,
+        }

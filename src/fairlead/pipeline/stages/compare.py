@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.estimates import Estimate
 from fairlead.core.results import StageResult
 from fairlead.data.batches import preference_batch
 from fairlead.data.chat import ChatFormat, Item
@@ -72,7 +72,7 @@ class CompareStage(Stage):
         estimates = _estimates(chances[::2], chances[1::2], groups)
         return StageResult(
             notes=(*notes, f"held-out comparisons: {note}"),
-            estimates=tuple(NamedEstimate(name=n, **e.model_dump()) for n, e in estimates.items()),
+            estimates=tuple(e.named(n) for n, e in estimates.items()),
         )
 
     def _items(self, policy: Policy, records: list[Comparison]) -> tuple[list[Item], str]:

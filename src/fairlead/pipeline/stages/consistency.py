@@ -15,7 +15,7 @@ from fairlead.data.convert import demonstrations
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
-from fairlead.pipeline.measuring import Asked, answers, named, series
+from fairlead.pipeline.measuring import Asked, answers, series
 from fairlead.pipeline.rewards import AnyReward, Setting, as_spec
 from fairlead.pipeline.rounds import Round, imitate, kept_records, kept_value, mixed, publish
 from fairlead.pipeline.sampling import fitting
@@ -261,7 +261,7 @@ def _estimates(name: str, measured: Sequence[Consistency]) -> list[NamedEstimate
     for level, values in last.levels().items():
         before = start.levels()[level]
         found[f"{level}_change/{name}"] = paired_difference(values, before, clusters=last.prompt)
-    return [named(key, value) for key, value in found.items()]
+    return [value.named(key) for key, value in found.items()]
 
 
 def _figure(measured: Sequence[Consistency]) -> Figure:

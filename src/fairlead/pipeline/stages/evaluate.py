@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.estimates import NamedEstimate
 from fairlead.core.results import Figure, Sample, Scores, Series, StageResult, Table
 from fairlead.core.results import Reply as ShownReply
 from fairlead.data.convert import prompts
@@ -121,9 +121,8 @@ class EvaluateStage(Stage):
     def _gains(self, name: str, outcome: Outcome, base: Outcome) -> list[NamedEstimate]:
         """Score over the baseline, paired by prompt."""
         return [
-            _named(
-                f"{judge}_gain/{name}",
-                paired_difference(outcome.per_prompt(judge), base.per_prompt(judge)),
+            paired_difference(outcome.per_prompt(judge), base.per_prompt(judge)).named(
+                f"{judge}_gain/{name}"
             )
             for judge in base.scores
         ]
@@ -220,12 +219,10 @@ def _over_optimisation(paths: dict[str, list[Outcome]], base: Outcome) -> Figure
         for judge in base.scores:
             gains = [mean_estimate(o.per_prompt(judge) - base.per_prompt(judge)) for o in ordered]
             series.append(
-                Series(
-                    label=f"{name}, {judge}",
-                    x=tuple(max(float(o.kl.mean()), 0.0) ** 0.5 for o in ordered),
-                    y=tuple(g.value for g in gains),
-                    low=tuple(g.low for g in gains),
-                    high=tuple(g.high for g in gains),
+                Series.of(
+                    f"{name}, {judge}",
+                    tuple(max(float(o.kl.mean()), 0.0) ** 0.5 for o in ordered),
+                    gains,
                 )
             )
     return Figure(
@@ -240,19 +237,15 @@ def _over_optimisation(paths: dict[str, list[Outcome]], base: Outcome) -> Figure
 
 def _levels(name: str, outcome: Outcome) -> list[NamedEstimate]:
     values = {f"length/{name}": outcome.lengths.mean(axis=1), f"kl/{name}": outcome.kl}
-    return [_named(n, mean_estimate(v)) for n, v in values.items()]
+    return [mean_estimate(v).named(n) for n, v in values.items()]
 
 
 def _costs(name: str, outcome: Outcome) -> list[NamedEstimate]:
     """Mean cost of a reply, with its interval over prompts."""
     return [
-        _named(f"{cost}_cost/{name}", mean_estimate(values.mean(axis=1)))
+        mean_estimate(values.mean(axis=1)).named(f"{cost}_cost/{name}")
         for cost, values in outcome.costs.items()
     ]
-
-
-def _named(name: str, estimate: Estimate) -> NamedEstimate:
-    return NamedEstimate(name=name, **estimate.model_dump())
 
 
 def _table(outcomes: dict[str, Outcome]) -> Table:

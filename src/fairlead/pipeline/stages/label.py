@@ -4,7 +4,6 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from fairlead.core.estimates import NamedEstimate
 from fairlead.core.results import StageResult
 from fairlead.core.seeds import Seed
 from fairlead.data.convert import prompts
@@ -50,7 +49,7 @@ class LabelStage(Stage):
         for part, reference in (("train", self.train), ("test", self.test)):
             held_out = self._part(context, reference, context.seed.child(part), part, notes)
         ceiling = accuracy_ceiling(AssistantWorld(), self.annotators, held_out)
-        named = NamedEstimate(name="reward_model/accuracy_ceiling", **ceiling.model_dump())
+        named = ceiling.named("reward_model/accuracy_ceiling")
         return StageResult(estimates=(named,), notes=tuple(notes))
 
     def _part(

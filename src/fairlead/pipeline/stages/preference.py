@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union
 import torch
 from pydantic import Field, PositiveFloat, model_validator
 
-from fairlead.core.estimates import Estimate, NamedEstimate
+from fairlead.core.estimates import Estimate
 from fairlead.core.results import StageResult
 from fairlead.data.batches import mismatches, unpaired_batch
 from fairlead.data.chat import ChatFormat, EncodingReport, Item, encode
@@ -211,10 +211,7 @@ class PreferenceStage(Stage):
             found = {"implicit_accuracy": accuracy}
         else:
             found = self._separations(context, tested, before, sums, prompts)
-        named = (
-            NamedEstimate(name=f"{self.name}/{name}", **estimate.model_dump())
-            for name, estimate in found.items()
-        )
+        named = (estimate.named(f"{self.name}/{name}") for name, estimate in found.items())
         return StageResult(estimates=tuple(named), notes=(held_out,))
 
     def _separations(

@@ -21,7 +21,6 @@ from fairlead.models.policy import Policy
 from fairlead.models.processes import is_first
 from fairlead.models.reward_model import RewardModel
 from fairlead.objectives.base import Need
-from fairlead.pipeline.measuring import named
 from fairlead.pipeline.rewards import AnyReward, Setting, as_spec
 from fairlead.pipeline.sampling import fitting
 from fairlead.pipeline.stage import Context, Stage
@@ -125,7 +124,7 @@ class PrefixValueStage(Stage):
         estimates: list[NamedEstimate] = []
         for place, values in zip(PLACES, read.T, strict=True):
             found = bootstrap(explained, values, rewards, seed=seed, clusters=clusters)
-            estimates.append(named(f"value_explains/{place:.0%}", found))
+            estimates.append(found.named(f"value_explains/{place:.0%}"))
         table = Table(
             title="Variance of the reward that the value explains",
             columns=("share of the reply", "explained"),

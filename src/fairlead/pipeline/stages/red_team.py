@@ -16,7 +16,6 @@ from fairlead.judges.refusals import refuses
 from fairlead.models.loading import load_policy
 from fairlead.models.policy import Policy
 from fairlead.pipeline.drawing import few_of
-from fairlead.pipeline.measuring import named
 from fairlead.pipeline.respondents import AnyRespondent, ScriptedSpec
 from fairlead.pipeline.sampling import fitting, sample_texts
 from fairlead.pipeline.stage import Context, Stage
@@ -247,7 +246,7 @@ class _Bench:
 
 def _successes(campaigns: dict[str, Campaign]) -> list[NamedEstimate]:
     return [
-        named(f"attack_success/{name}/{attack}", campaign.success(attack))
+        campaign.success(attack).named(f"attack_success/{name}/{attack}")
         for name, campaign in campaigns.items()
         for attack in _rows(campaign)
     ]
@@ -261,7 +260,7 @@ def _rows(campaign: Campaign) -> list[str]:
 def _changes(campaigns: dict[str, Campaign]) -> list[NamedEstimate]:
     base = campaigns["baseline"]
     return [
-        named(f"attack_success_change/{name}/{attack}", change(campaign, base, attack))
+        change(campaign, base, attack).named(f"attack_success_change/{name}/{attack}")
         for name, campaign in campaigns.items()
         if name != "baseline"
         for attack in _rows(campaign)
@@ -272,17 +271,17 @@ def _help(harmless: dict[str, _Harmless]) -> list[NamedEstimate]:
     """Over-refusal and, where known, helpfulness, with their changes over the baseline."""
     found: list[NamedEstimate] = []
     for name, own in harmless.items():
-        found.append(named(f"over_refusal/{name}", own.refusals()))
+        found.append(own.refusals().named(f"over_refusal/{name}"))
         if own.worth is not None:
             level = mean_estimate(own.worth, clusters=own.clusters)
-            found.append(named(f"helpfulness/{name}", level))
+            found.append(level.named(f"helpfulness/{name}"))
         if name == "baseline":
             continue
         base = harmless["baseline"]
-        found.append(named(f"over_refusal_change/{name}", own.rise(base)))
+        found.append(own.rise(base).named(f"over_refusal_change/{name}"))
         if own.worth is not None and base.worth is not None:
             gained = paired_difference(own.worth, base.worth, clusters=own.clusters)
-            found.append(named(f"helpfulness_change/{name}", gained))
+            found.append(gained.named(f"helpfulness_change/{name}"))
     return found
 
 

@@ -18,7 +18,7 @@ from fairlead.judges.overhearing import Overheard
 from fairlead.judges.refusals import refuses
 from fairlead.models.loading import load_policy
 from fairlead.pipeline.drawing import few_of
-from fairlead.pipeline.measuring import named, series
+from fairlead.pipeline.measuring import series
 from fairlead.pipeline.respondents import AnyRespondent
 from fairlead.pipeline.sampling import fitting, sample_texts
 from fairlead.pipeline.stage import Context, Stage
@@ -121,9 +121,9 @@ class ReviseStage(Stage):
         before, after = _refusals(chains, 0), _refusals(chains, rounds)
         lengths = paired_difference(_lengths(chains, rounds), _lengths(chains, 0))
         return [
-            named(f"{self.name}/revised", proportion(changed, len(chains))),
-            named(f"{self.name}/refusal_drift", paired_difference(after, before)),
-            named(f"{self.name}/length_drift", lengths),
+            proportion(changed, len(chains)).named(f"{self.name}/revised"),
+            paired_difference(after, before).named(f"{self.name}/refusal_drift"),
+            lengths.named(f"{self.name}/length_drift"),
         ]
 
 

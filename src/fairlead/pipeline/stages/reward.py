@@ -240,4 +240,4 @@ def _sign_accuracy(
     if not right:
         return ()
     share = clustered_proportion(right, groups)
-    return (NamedEstimate(name="reward_model/sign_accuracy", **share.model_dump()),)
+    return (share.named("reward_model/sign_accuracy"),)

@@ -21,7 +21,6 @@ from fairlead.pipeline.measuring import (
     Measured,
     asked_of,
     measure,
-    named,
     round_estimates,
     round_figure,
     round_samples,
@@ -148,7 +147,7 @@ class SelfPlayStage(Stage):
         estimates = round_estimates(self.name, measured, self.threshold)
         for number, found in enumerate(sets, start=1):
             levels = found.levels().items()
-            estimates += [named(f"{name}/round-{number}", value) for name, value in levels]
+            estimates += [value.named(f"{name}/round-{number}") for name, value in levels]
         return StageResult(
             estimates=tuple(estimates),
             figures=(round_figure(measured, self.threshold),),

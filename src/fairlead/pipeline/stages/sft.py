@@ -74,7 +74,7 @@ class SFTStage(Stage):
         assert self.test is not None
         items, _ = encode(demonstrations(context.records(self.test)), chat, max_length=length)
         nll = negative_log_likelihoods(policy, items, self.train.microbatch_tokens)
-        return NamedEstimate(name=f"{self.name}/held_out_nll", **mean_estimate(nll).model_dump())
+        return mean_estimate(nll).named(f"{self.name}/held_out_nll")
 
 
 @torch.no_grad()

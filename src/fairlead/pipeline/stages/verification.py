@@ -16,7 +16,7 @@ from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
 from fairlead.objectives.self_trained_verification import SelfTrainedVerification
-from fairlead.pipeline.measuring import named, series
+from fairlead.pipeline.measuring import series
 from fairlead.pipeline.rewards import AnyReward, Setting, as_spec
 from fairlead.pipeline.rounds import kept_value
 from fairlead.pipeline.stage import Context, Stage, require_path
@@ -259,7 +259,7 @@ def _estimates(name: str, before: Verified, after: Verified) -> list[NamedEstima
     found[f"verdict_accuracy_change/{name}"] = change
     last = paired_difference(after.loop.right[-1], before.loop.right[-1])
     found[f"final_accuracy_change/{name}"] = last
-    return [named(key, value) for key, value in found.items()]
+    return [value.named(key) for key, value in found.items()]
 
 
 def _levels(own: Verified) -> dict[str, Estimate]:

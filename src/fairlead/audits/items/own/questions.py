@@ -8,7 +8,7 @@ from functools import cache
 
 from fairlead.audits.items.questions import KnownQuestion
 
-_UNITS = [
+UNITS = [
     "zero",
     "one",
     "two",
@@ -142,9 +142,9 @@ def _number(question: str, right: int, shown: tuple[int, ...], subset: str) -> K
 
 def _spelt(number: int) -> tuple[str, ...]:
     if number < 20:
-        return str(number), _UNITS[number]
+        return str(number), UNITS[number]
     if number > 99:
         return (str(number),)
     tens, units = divmod(number, 10)
     word = _TENS[tens - 2]
-    return str(number), word if not units else f"{word}-{_UNITS[units]}"
+    return str(number), word if not units else f"{word}-{UNITS[units]}"
