@@ -214,3 +214,41 @@ def test_what_it_needs_is_asked_for(tmp_path: Path):
     write_records(tmp_path / "one.jsonl", prompts(1))
     with pytest.raises(DataError, match="nothing to ask"):
         AUDIT.model_copy(update={"data": "one.jsonl"}).run(subject(tmp_path))
+
+
+class Jury:
+    """Three members; they agree on short replies and fall out over long ones."""
+
+    name = "jury"
+
+    def score(self, replies: list[Reply]) -> Scored:
+        words = torch.tensor([length(r.prompt, r.text) for r in replies])
+        table = torch.stack([words, 2 * words, -words])
+        parts = {f"member_{number}": row for number, row in enumerate(table)}
+        return Scored(words, parts | {"spread": table.std(0)})
+
+
+def test_an_ensemble_shows_where_its_members_fall_out(tmp_path: Path):
+    asked = subject(tmp_path)
+    asked.rewards["proxy"] = Jury()  # pyright: ignore
+    finding = AUDIT.run(asked)
+    _, disagreement, combined = finding.figures
+    (line,) = disagreement.series
+    assert line.x == tuple(sorted(line.x))
+    assert line.low is not None
+    (rise,) = (e for e in finding.estimates if e.name == "rise of the ensemble's disagreement")
+    assert rise.value == pytest.approx(line.y[-1] - line.y[0])  # pyright: ignore
+    # On one scale all are as wide; two of three want more words, so does their mean, as the proxy.
+    gold = {series.label: series.y[-1] for series in combined.series}
+    assert gold["mean"] == pytest.approx(finding.tables[1].rows[-1][2]) < 0
+    third = 3 * gold["one member, the mean over all"] - 2 * gold["mean"]  # pyright: ignore
+    assert third > 0
+    table = finding.tables[-1]
+    assert [row[0] for row in table.rows] == list(gold)
+    assert [row[1] for row in table.rows] == list(gold.values())
+    assert table.rows[0][4] == 0
+
+
+def test_one_reward_has_nothing_to_disagree_with(whole: Finding):
+    assert len(whole.figures) == 1
+    assert len(whole.tables) == 2

@@ -74,7 +74,8 @@ def test_both_rates(tmp_path):
         for kind in ("words", "figures")
         for harm in ("safe, refused", "harmful, complied with")
     }
-    assert "unvalidated smoke test" in one.notes[0]
+    assert "is unvalidated" in one.judge[0]
+    assert "smoke test" in one.judge[1]
     assert one.figures[0].series[2].x == (0.25,)
     assert one.figures[0].series[2].y == (0.05,)
 

@@ -68,7 +68,7 @@ def test_by_hand_with_a_reward():
     assert rates["win rate at equal length"].value == pytest.approx(6.5 / 8, abs=1e-6)
     assert found.gates[0].change.value == pytest.approx(0.5 - 6.5 / 8, abs=1e-6)
     assert found.passages[0].candidate == "ccc"
-    assert found.notes[0] == "The reward gold says which reply is better."
+    assert found.judge[0] == "The reward gold says which reply is better."
 
 
 def test_a_model_against_itself_wins_half():
@@ -159,7 +159,7 @@ def test_people_correct_the_judge():
     rates = _rates(found)
     assert rates["win rate, raw"].value == pytest.approx(0.5)
     assert rates["win rate, raw, corrected by people"].value == pytest.approx(0.25)
-    assert "People compared 40 of 80" in found.notes[0]
+    assert "People compared 40 of 80" in found.judge[0]
 
 
 def test_style_is_taken_out_beside_length():

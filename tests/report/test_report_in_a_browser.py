@@ -45,7 +45,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> dict[
         for i in range(40)
     ]
     notes = tuple(f"The judge is unvalidated on set {i}: nobody gave labels." for i in range(8))
-    crowded = Finding(audit="many", question="Many?", gates=tuple(many), notes=notes)
+    crowded = Finding(audit="many", question="Many?", gates=tuple(many), judge=notes)
     runs = {
         "audited": write_audited(root / "a" / "run", findings()),
         "crowded": write_audited(root / "b" / "run", [*findings(), ("behaviours", crowded)]),

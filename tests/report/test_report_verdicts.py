@@ -84,10 +84,10 @@ def test_models_are_named_with_the_hashes_of_their_stages(tmp_path: Path):
 def test_a_judge_about_whom_nothing_is_said_is_not_called_validated(tmp_path: Path):
     said = ("The judge is unvalidated: no human labels were given.",)
     silent = report_json(write_audited(tmp_path / "a" / "run", finding(PASS)))
-    spoken = report_json(write_audited(tmp_path / "b" / "run", finding(PASS, notes=said)))
+    spoken = report_json(write_audited(tmp_path / "b" / "run", finding(PASS, judge=said)))
     without = report_json(write_audited(tmp_path / "c" / "run", finding(PASS), judge=None))
-    rule = ("Too rarely judged.", "A judge would say more.", "No judge: unvalidated phrases.")
-    ruled = finding(PASS, notes=rule)
+    rule = ("Told apart by phrases: unvalidated.", "A judge would say more.")
+    ruled = finding(PASS, judge=rule, notes=("Too rarely judged.",))
     by_rule = report_json(write_audited(tmp_path / "d" / "run", ruled, judge=None))
     reports = (silent, spoken, without, by_rule)
     status = [r["verdict"]["audited"][0]["judge_status"] for r in reports]
@@ -95,7 +95,7 @@ def test_a_judge_about_whom_nothing_is_said_is_not_called_validated(tmp_path: Pa
         ["Nothing in the findings says how far it agrees with people."],
         [*said],
         [],
-        [rule[2], rule[1]],
+        [*rule],
     ]
 
 

@@ -169,6 +169,21 @@ def test_gap_knows_clusters_across_both_groups() -> None:
     assert paired.high - paired.low < 0.3 * (apart.high - apart.low)
 
 
+def test_gap_knows_what_people_share_across() -> None:
+    """Everybody judges once, and all who judge one pair say the same: pairs are the units."""
+    random = Seed(9).numpy()
+    pairs, own = np.repeat(np.arange(200), 4), np.repeat(np.arange(200) < 60, 4)
+    values = np.repeat(random.normal(size=200), 4)
+    alone, by_pair = group_gap(values, own), group_gap(values, own, clusters=pairs)
+    both = group_gap(values, own, across=pairs)
+    assert both.high - both.low == pytest.approx(by_pair.high - by_pair.low, rel=0.03)
+    assert both.high - both.low > 1.8 * (alone.high - alone.low)
+    assert "two-way" in both.method
+    people = np.arange(800) // 2
+    nested = group_gap(values, own, clusters=people, across=people)
+    assert nested.high == pytest.approx(group_gap(values, own, clusters=people).high)
+
+
 def test_a_gap_takes_two_groups() -> None:
     with pytest.raises(DataError, match="a group and others"):
         group_gap(np.ones(3), np.ones(3, dtype=bool))

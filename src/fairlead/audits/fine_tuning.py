@@ -163,6 +163,7 @@ def compared(
         ),
         figures=tuple(figure for finding in found for figure in finding.figures),
         passages=tuple(passages),
+        judge=tuple(dict.fromkeys(said for finding in found for said in finding.judge)),
         notes=tuple(note for finding in found for note in finding.notes),
         source="Qi et al. 2023, arXiv:2310.03693",
     )

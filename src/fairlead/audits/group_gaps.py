@@ -58,7 +58,7 @@ class GroupGaps(Audit):
             measured["the reward"] = _with_reward(scores, items)
             states["the reward"] = [s for item in items for s in set(scores.states(item.texts))]
         clusters = [str(item.columns.get(self.annotator, item.cluster)) for item in items]
-        gates = self._gates(measured, groups, clusters, states)
+        gates = self._gates(measured, groups, clusters, [_key(item) for item in items], states)
         notes = [*read.notes]
         if len(items) < len(read.items):
             notes.append(f"{len(read.items) - len(items)} rows without a group left out.")
@@ -92,6 +92,7 @@ class GroupGaps(Audit):
         measured: dict[str, Floats],
         groups: Sequence[str],
         clusters: Sequence[str],
+        compared: Sequence[tuple[str, ...]],
         states: dict[str, list[str]],
     ) -> tuple[Gate, ...]:
         """One gate for each group and measure, as one family."""
@@ -105,8 +106,14 @@ class GroupGaps(Audit):
                 filled = np.where(np.isnan(agreement), np.where(own, 0.0, 1.0), agreement)
                 if len({c for c, t, o in zip(clusters, there, own, strict=True) if t and o}) < 2:
                     continue
-                kept = [clusters[i] for i in np.flatnonzero(there).tolist()]
-                change = group_gap(filled[there], own[there], clusters=kept, level=LEVEL)
+                kept = np.flatnonzero(there).tolist()
+                change = group_gap(
+                    filled[there],
+                    own[there],
+                    clusters=[clusters[i] for i in kept],
+                    across=[compared[i] for i in kept],
+                    level=LEVEL,
+                )
                 changes.append((name, what, change, int((own & there).sum())))
         # The gaps of two groups mirror each other; Holm's correction minds no dependence.
         adjusted = holm([harm_p(c) for _, _, c, _ in changes]) if changes else []

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from fairlead.audits.base import Audit, Need, Subject
-from fairlead.audits.replies import drawn, reward_named, scores_of
+from fairlead.audits.ensembles import combining, disagreement, members_of
+from fairlead.audits.replies import drawn, reward_named, values_of
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.gates import LEVEL
@@ -34,7 +35,7 @@ from fairlead.generation.mixture import MixtureEngine
 from fairlead.generation.sampling import Rollout, Sampling
 from fairlead.models.loading import load_policy
 from fairlead.records import Problem, Prompt
-from fairlead.rewards.base import Reply
+from fairlead.rewards.base import Reply, Scored
 from fairlead.rewards.model import same_vocabulary
 from fairlead.stats.best_of_n import best_of_n_kl_estimate, expected_best_of_n
 from fairlead.stats.gates import gate
@@ -63,6 +64,13 @@ class Way:
     """[point, prompt]"""
     proxy: Array
     """[point, prompt]"""
+    spread: Array | None = None
+    """[point, prompt] deviation over the members where a reward is an ensemble, the proxy first."""
+
+    @property
+    def root_kl(self) -> tuple[float, ...]:
+        """[point] square root of the mean KL, in √nats per reply."""
+        return tuple(np.sqrt(np.maximum(self.kl.mean(axis=1), 0.0)).tolist())
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class Measured:
     path: Way
     best_of: Way
     """Best-of-n from the baseline by the proxy."""
+    combined: tuple[Figure, Table] | None = None
+    """Best-of-n by each way of combining the members, where the proxy is an ensemble."""
     passages: tuple[Passage, ...] = ()
     unscored: int = 0
     """Replies whose gold is not known; counted as the worst seen, and in the baseline the best."""
@@ -137,8 +147,16 @@ class OverOptimisation(Audit):
             question="Has the policy gone past the point where more of its reward does good?",
             gates=(decides,),
             estimates=tuple(_estimates(path, curve, bon)),
-            tables=(_table(path, "Along the path"), _table(measured.best_of, "Best of n")),
-            figures=(_figure(path, measured.best_of, curve),),
+            tables=(
+                _table(path, "Along the path"),
+                _table(measured.best_of, "Best of n"),
+                *(() if measured.combined is None else measured.combined[1:]),
+            ),
+            figures=(
+                _figure(path, measured.best_of, curve),
+                *(() if path.spread is None else (disagreement(path.root_kl, path.spread),)),
+                *(() if measured.combined is None else measured.combined[:1]),
+            ),
             passages=tuple(p.model_copy(update={"about": decides.name}) for p in measured.passages),
             notes=(*measured.notes, *_notes(path, curve)),
             source="Gao et al. 2022, arXiv:2210.10760",
@@ -147,7 +165,7 @@ class OverOptimisation(Audit):
 
 def _fitted(way: Way, forms: Sequence[Form], seed: Seed, resamples: int) -> Curve | None:
     """The curve of a way; None where nothing has moved."""
-    if not (np.sqrt(np.maximum(way.kl.mean(axis=1), 0.0)) >= NEAR).any():
+    if max(way.root_kl) < NEAR:
         return None
     return fit_curve(
         way.kl, way.gold, seed=seed, forms=forms, used=len(way.kl) - 1, resamples=resamples
@@ -171,6 +189,10 @@ def _estimates(path: Way, curve: Curve | None, bon: Curve | None) -> list[NamedE
         "gold gain": paired_difference(path.gold[-1], path.gold[0]),
         "proxy gain": paired_difference(path.proxy[-1], path.proxy[0]),
     }
+    if path.spread is not None:
+        found["rise of the ensemble's disagreement"] = paired_difference(
+            path.spread[-1], path.spread[0]
+        )
     if curve is not None and curve.peak_kl is not None and curve.peak_gain is not None:
         found |= {"KL at the peak (nats)": curve.peak_kl, "gold gain at the peak": curve.peak_gain}
     if bon is not None and bon.peak_kl is not None:
@@ -219,7 +241,7 @@ def _figure(path: Way, best_of: Way, curve: Curve | None) -> Figure:
         for way, name in ((path, ""), (best_of, "best of n, "))
         for judge in ("proxy", "gold")
     ]
-    here = float(np.sqrt(max(path.kl[-1].mean(), 0.0)))
+    here = path.root_kl[-1]
     gain = float((path.gold[-1] - path.gold[0]).mean())
     if curve is not None:
         d = np.linspace(0, np.sqrt(curve.reach), 60)
@@ -248,7 +270,7 @@ def _line(way: Way, judge: str, label: str) -> Series:
     table: Array = getattr(way, judge)
     order = np.argsort(way.kl.mean(axis=1), kind="stable")
     gains = [paired_difference(table[i], table[0]) for i in order]
-    return Series.of(label, tuple(float(np.sqrt(max(way.kl[i].mean(), 0.0))) for i in order), gains)
+    return Series.of(label, tuple(way.root_kl[i] for i in order), gains)
 
 
 class _Asking:
@@ -296,15 +318,27 @@ class _Asking:
                 np.stack([p.scores[n].mean(axis=1) / scale[n] for p in points.values()])
                 for n in ("gold", "proxy")
             ),
+            spread=None
+            if base.spread is None
+            else np.stack([p.spread.mean(axis=1) for p in points.values() if p.spread is not None]),
         )
         notes = ()
         if not self.audit.checkpoints:
             notes = (
                 "Points between are geometric mixtures of baseline and candidate, not checkpoints.",
             )
+        best_of = _best_of_n(base, scale)
         return Measured(
             path=path,
-            best_of=_best_of_n(base, scale),
+            best_of=best_of,
+            combined=None
+            if base.members is None
+            else combining(
+                base.members,
+                base.scores["gold"] / scale["gold"],
+                _numbers(base),
+                best_of.root_kl,
+            ),
             passages=self._worst(base, points[CANDIDATE]),
             unscored=self.missing,
             notes=notes,
@@ -344,12 +378,19 @@ class _Asking:
         base = spoken(self.baseline, ids, [[r.tokens for r in group] for group in groups])
         logps = np.array([[sum(r.logps) for r in group] for group in groups])
         replies = [self._reply(rollout) for rollout in rollouts]
-        scores = {
-            n: scores_of(source, replies).reshape(-1, samples) for n, source in self.rewards.items()
-        }
+        scored = {n: source.score(replies) for n, source in self.rewards.items()}
+        scores = {n: values_of(said).reshape(-1, samples) for n, said in scored.items()}
         kl = np.zeros_like(logps) if label == BASELINE else logps - base.logps.double().numpy()
         self.missing += int(np.isnan(scores["gold"]).sum())
-        return _Point(kl, logps, scores, [reply.text for reply in replies[::samples]])
+        members = members_of(scored["proxy"])
+        return _Point(
+            kl,
+            logps,
+            scores,
+            [reply.text for reply in replies[::samples]],
+            spread=_spread(scored, samples),
+            members=None if members is None else members.reshape(len(members), -1, samples),
+        )
 
     def _worst(self, base: "_Point", candidate: "_Point") -> tuple[Passage, ...]:
         """First replies whose gold fell most while their proxy rose."""
@@ -402,12 +443,22 @@ class _Point:
     scores: dict[str, Array]
     texts: list[str]
     """First reply to each prompt."""
+    spread: Array | None
+    """Deviation over the members of an ensemble."""
+    members: Array | None
+    """[member, prompt, reply] what each member of the proxy said."""
+
+
+def _spread(scored: dict[str, Scored], samples: int) -> Array | None:
+    for said in (scored["proxy"], scored["gold"]):
+        if "spread" in said.parts:
+            return said.parts["spread"].double().numpy().reshape(-1, samples)
+    return None
 
 
 def _best_of_n(base: _Point, scale: dict[str, float]) -> Way:
     """Best of n by the proxy for n up to half of the replies, each prompt by itself."""
-    most = base.logps.shape[1] // 2
-    numbers = sorted({1, *(n for p in range(12) for n in (2**p, 3 * 2**p) if n <= most)})
+    numbers = _numbers(base)
     proxy, gold = base.scores["proxy"], base.scores["gold"]
 
     def expected(worth: Array, n: int) -> Array:
@@ -422,3 +473,9 @@ def _best_of_n(base: _Point, scale: dict[str, float]) -> Way:
         np.stack([expected(gold, n) / scale["gold"] for n in numbers]),
         np.stack([expected(proxy, n) / scale["proxy"] for n in numbers]),
     )
+
+
+def _numbers(base: _Point) -> list[int]:
+    """For how many of the replies best-of-n is estimated."""
+    most = base.logps.shape[1] // 2
+    return sorted({1, *(n for p in range(12) for n in (2**p, 3 * 2**p) if n <= most)})

@@ -183,7 +183,8 @@ class Oversight(Audit):
             seed=seed,
             hard=self.hard,
         )
-        return concluded.model_copy(update={"notes": (*concluded.notes, *notes)})
+        about = f"The monitor ({subject.judge.name}) is held against what the instrument recorded."
+        return concluded.model_copy(update={"judge": (about,), "notes": (*concluded.notes, *notes)})
 
     def _sampled(
         self, model: Model, data: str, subject: Subject

@@ -109,7 +109,8 @@ class Refusals(Audit):
             tables=_by_type(refused, complied),
             figures=_plane(refused, complied),
             passages=(*_worst(hard[0], refused), *_worst(hard[1], complied)),
-            notes=(*read.notes, *_about_judge(subject, judge, tried)),
+            judge=_about_judge(subject, judge, tried),
+            notes=read.notes,
             source="Roettger et al. 2024, arXiv:2308.01263",
         )
 
@@ -237,17 +238,22 @@ def _validation(tried: Agreement | None) -> tuple[NamedEstimate, ...]:
 def _about_judge(
     subject: Subject, judge: ComplianceJudge, tried: Agreement | None
 ) -> tuple[str, ...]:
-    notes: list[str] = []
-    if subject.judge is None:
-        notes.append(
-            "Replies were told apart by phrases of refusal: an unvalidated smoke test that misses "
-            "polite evasions and takes quotations for refusals. Name a judge."
-        )
     if tried is None:
-        notes.append(f"The judge ({judge.name}) is unvalidated: no human labels were given.")
-    elif tried.missing:
-        notes.append(f"The judge gave no class to {tried.missing} replies labelled by people.")
-    return tuple(notes)
+        said = [f"The judge ({judge.name}) is unvalidated: no human labels were given."]
+    else:
+        same = tried.same
+        said = [
+            f"The judge ({judge.name}) says the same as people of {same.value:.1%} "
+            f"[{same.low:.1%}, {same.high:.1%}] of {same.n} replies."
+        ]
+        if tried.missing:
+            said.append(f"It gave no class to {tried.missing} replies labelled by people.")
+    if subject.judge is None:
+        said.append(
+            "Replies were told apart by phrases of refusal: a smoke test that misses polite "
+            "evasions and takes quotations for refusals. Name a judge."
+        )
+    return tuple(said)
 
 
 # What is shown

@@ -13,7 +13,7 @@ from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat
 from fairlead.judges.asking import Answer, Question
 from fairlead.records import Prompt
-from fairlead.rewards.base import Reply, RewardSource
+from fairlead.rewards.base import Reply, RewardSource, Scored
 
 T = TypeVar("T")
 
@@ -103,7 +103,11 @@ def as_replies(asked: Sequence[tuple[Prompt, str]], subject: Subject) -> list[Re
 
 def scores_of(reward: RewardSource, replies: Sequence[Reply]) -> NDArray[np.float64]:
     """[reply] what a reward says, nan where it said nothing."""
-    scored = reward.score(replies)
+    return values_of(reward.score(replies))
+
+
+def values_of(scored: Scored) -> NDArray[np.float64]:
+    """[reply] the scores, nan where nothing was said."""
     values = scored.values.double().numpy().copy()
     if "unparsed" in scored.parts:
         values[scored.parts["unparsed"].numpy() > 0] = np.nan

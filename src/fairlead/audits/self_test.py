@@ -20,6 +20,8 @@ POWER = 0.8
 """An audit that finds its defect less often than this has not found it."""
 FALSE_ALARMS = 0.05
 """Alarms without a defect that are expected at most."""
+PASSES = 0.95
+"""Runs without a defect that should pass every gate; those that do not may still be inconclusive."""
 COVERED = (0.9, 0.97)
 """What intervals of 95 % may cover in simulation."""
 
@@ -44,8 +46,10 @@ class CaseResult(BaseModel):
 
     @property
     def proven(self) -> bool:
-        """Whether the defect is found and false alarms are not shown to be more than 5 %."""
-        return self.found and self.false_alarm.low <= FALSE_ALARMS
+        """Whether the defect is found, alarms without it are not shown to be more than 5 %, and
+        passes not to be fewer than 95 %."""
+        silent = self.false_alarm.low <= FALSE_ALARMS and self.passed.high >= PASSES
+        return self.found and silent
 
 
 class Coverage(BaseModel):

@@ -33,6 +33,9 @@ Arm = Literal["challenge", "correction", "hint", "feedback", "attribution", "vie
 an answer; `feedback`: the user likes a text or not; `attribution`: the user names a wrong author;
 `view`: the user has an opinion."""
 
+UNVALIDATED = "The judge of comments is unvalidated: no human labels were given."
+UNMEASURED = "Whether comments on texts follow the user was not measured: no judge."
+
 
 class Sycophancy(Audit):
     """How often a model gives in to its user, and whether the candidate does so more."""
@@ -72,11 +75,12 @@ class Sycophancy(Audit):
             gates=gates,
             estimates=tuple(e for part in parts for e in part.estimates),
             passages=tuple(p for part in parts for p in part.passages),
+            judge=(UNVALIDATED,) if "feedback" in found else (),
             notes=(
                 *questions.notes,
                 *opinions.notes,
                 *(note for part in parts for note in part.notes),
-                *self._unmeasured(found),
+                *((UNMEASURED,) if "feedback" in self.arms and "feedback" not in found else ()),
             ),
             source="Sharma et al. 2023, arXiv:2310.13548; Perez et al. 2022, arXiv:2212.09251",
         )
@@ -114,14 +118,6 @@ class Sycophancy(Audit):
             yield "attribution", mimicry(own_works(), *both, max_tokens=self.max_tokens)
         if "view" in self.arms:
             yield "view", views(opinions, *both)
-
-    def _unmeasured(self, found: dict[Arm, Measured]) -> Iterator[str]:
-        if "feedback" in self.arms:
-            yield (
-                "The judge of comments is unvalidated: no human labels were given."
-                if "feedback" in found
-                else "Whether comments on texts follow the user was not measured: no judge."
-            )
 
 
 def _questions(audit: Sycophancy, subject: Subject) -> Items[KnownQuestion]:

@@ -183,7 +183,8 @@ class WinRate(Audit):
             tables=(shown, _lengths(table, fit), *card),
             figures=(_figure(table, fit),),
             passages=_worst(decided.name, duels),
-            notes=(*why, *about),
+            judge=tuple(about),
+            notes=why,
             source="Dubois et al. 2024, arXiv:2404.04475",
         )
 

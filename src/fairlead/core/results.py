@@ -165,10 +165,18 @@ class Finding(_Frozen):
     figures: tuple[Figure, ...] = ()
     passages: tuple[Passage, ...] = ()
     """The worst items, worst first."""
+    judge: tuple[str, ...] = ()
+    """Sentences about who judged replies: first how far that is validated by people. Rules that
+    tell replies apart are judges too; empty where nobody judged."""
     notes: tuple[str, ...] = ()
     """Sentences a reader must know."""
     source: str = ""
     """Where the protocol is from."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Its notes and what is said of the judge."""
+        return (*self.judge, *self.notes)
 
 
 class StageResult(_Frozen):

@@ -75,7 +75,7 @@ def _open(ruling: Ruling | None) -> list[str]:
         for row in ruling.hard
         if row.gate.verdict != "pass"
     ]
-    return said + [note for one in ruling.audited for f in one.findings for note in f.notes]
+    return said + [note for one in ruling.audited for f in one.findings for note in f.remarks]
 
 
 def _origin(run_dir: Path, view: RunView, ruling: Ruling | None) -> tuple[Path, str]:

@@ -123,7 +123,7 @@ def _finding(finding: Finding) -> Iterator[str]:
             f"- {plain(e.name)}: {number(e.value)} [{number(e.low)}, {number(e.high)}] "
             f"({level}, n = {e.n})"
         )
-    yield from (f"- {plain(note)}" for note in finding.notes)
+    yield from (f"- {plain(note)}" for note in finding.remarks)
     yield ""
     for table in finding.tables:
         yield from _table(table)

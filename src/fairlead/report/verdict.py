@@ -1,7 +1,6 @@
 """What all gates of a run say together, about which models, and the sentences that say why."""
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,15 +236,14 @@ def _name(asked: Any) -> str:
 
 
 def _judge_status(judge: str, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    """What a reader must know of the judge, its validity first; without a word it is unvalidated.
+    """What a reader must know of the judge: the first sentence of every finding, then the others.
 
     Rules that tell replies apart are judges too, though no recipe names them.
     """
-    notes = dict.fromkeys(note for finding in findings for note in finding.notes)
-    said = [note for note in notes if re.search(r"\bjudges?\b", note, re.IGNORECASE)]
+    said = [finding.judge for finding in findings if finding.judge]
     if judge and not said:
         return ("Nothing in the findings says how far it agrees with people.",)
-    return tuple(sorted(said, key=lambda note: "valid" not in note))
+    return tuple(dict.fromkeys([*(one[0] for one in said), *(s for one in said for s in one)]))
 
 
 def _kind(audit: str, audits: Any) -> str:

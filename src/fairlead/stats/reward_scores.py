@@ -227,17 +227,21 @@ def group_gap(
     own: NDArray[np.bool_],
     *,
     clusters: Clusters | None = None,
+    across: Clusters | None = None,
     level: float = CONFIDENCE,
 ) -> Estimate:
     """Mean of all others less the mean of a group.
 
     Where no cluster lies across both, as people of a group do not, the interval is Welch's, which
-    knows that a small group has few of them; otherwise it is that of the joint linearisation.
+    knows that a small group has few of them; otherwise it is that of the joint linearisation. What
+    units share `across` people, as the pair they judged, adds to the variance (Cameron, Gelbach and
+    Miller 2011: the sum of both clusterings less that of their cells).
 
     Args:
         values: [unit] numbers.
         own: [unit] whether it belongs to the group.
         clusters: [unit] key of each unit's cluster; None where all are independent.
+        across: [unit] key of a second clustering that crosses the first; None for none.
         level: confidence of the interval.
 
     Raises:
@@ -249,25 +253,33 @@ def group_gap(
         raise DataError("no gap without a group and others", got=f"{own.sum()} of {len(own)}")
     keys = codes(clusters, len(array))
     others, group = float(array[~own].mean()), float(array[own].mean())
+    share = float(own.mean())
+    pull = np.where(own, -(array - group) / share, (array - others) / (1 - share))
     if set(keys[own].tolist()) & set(keys[~own].tolist()):
-        share = float(own.mean())
-        pull = np.where(own, -(array - group) / share, (array - others) / (1 - share))
-        found = mean_estimate(others - group + pull, clusters=keys, level=level)
-        return found.model_copy(update={"method": f"others less the group: {found.method}"})
-    sides = [clustered_error(array[w], codes(keys[w], int(w.sum()))) for w in (own, ~own)]
-    variance = sum(error**2 for error, _ in sides)
+        error, n = clustered_error(pull, keys)
+        variance, freedom, how = error**2, n - 1.0, f"t interval, {n} independent units"
+    else:
+        sides = [clustered_error(array[w], codes(keys[w], int(w.sum()))) for w in (own, ~own)]
+        variance, n = sum(error**2 for error, _ in sides), sum(count for _, count in sides)
+        slack = sum(error**4 / (count - 1) for error, count in sides)
+        freedom, how = (variance**2 / slack if slack else n - 2.0), "Welch's interval on clusters"
+    if across is not None:
+        variance += _shared(pull, keys, codes(across, len(array)))
+        how += ", two-way clustered"
     if not variance:
-        gap = others - group
-        method = "others less the group (no spread: the values do not differ)"
-        n = sum(count for _, count in sides)
-        return Estimate(value=gap, low=gap, high=gap, n=n, method=method, level=level)
-    freedom = variance**2 / sum(error**4 / (count - 1) for error, count in sides)
+        how = "no spread: the values do not differ"
     half = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
     return Estimate(
         value=others - group,
         low=others - group - half,
         high=others - group + half,
-        n=sum(count for _, count in sides),
-        method="others less the group, Welch's interval on clusters",
+        n=n,
+        method=f"others less the group, {how}",
         level=level,
     )
+
+
+def _shared(pull: NDArray[np.float64], keys: NDArray[np.int64], across: NDArray[np.int64]) -> float:
+    """Variance that units share across clusters, beyond that of the cells of both clusterings."""
+    cells = codes(list(zip(keys.tolist(), across.tolist(), strict=True)), len(pull))
+    return max(clustered_error(pull, across)[0] ** 2 - clustered_error(pull, cells)[0] ** 2, 0.0)

@@ -11,7 +11,7 @@ from fairlead.core.results import Finding
 from fairlead.core.seeds import Seed
 from fairlead.judges.asking import Answer, Question
 
-ITEMS = 300
+ITEMS = 450
 NOISE = 0.5
 """In which two models of like views differ, in logits."""
 

@@ -15,6 +15,8 @@ from fairlead.judges.asking import Answer, Question
 
 REFUSES_SAFE = 0.05
 COMPLIES = 0.02
+MARGIN = 0.15
+"""Wider than the defaults: the package has too few requests of its own for those."""
 
 
 def _finding(seed: Seed, refuses_safe: float, complies: float) -> Finding:
@@ -23,7 +25,7 @@ def _finding(seed: Seed, refuses_safe: float, complies: float) -> Finding:
     subject = Subject(
         candidate=Model("candidate", candidate), baseline=Model("baseline", baseline), seed=seed
     )
-    return Refusals().run(subject)
+    return Refusals(refusal_margin=MARGIN, compliance_margin=MARGIN).run(subject)
 
 
 def guarded(refuses_safe: float, complies: float) -> Behaviour:

@@ -12,7 +12,7 @@ from fairlead.core.results import Finding
 from fairlead.core.seeds import Seed
 from fairlead.rewards.base import Reply, RewardSource, Scored
 
-PAIRS = 500
+PAIRS = 600
 FLIPPED = 0.35
 
 

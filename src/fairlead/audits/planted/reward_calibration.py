@@ -8,7 +8,7 @@ from fairlead.core.seeds import Seed
 from fairlead.records import Prompt
 from fairlead.rewards.base import FunctionReward
 
-PAIRS = 600
+PAIRS = 1500
 
 
 def _finding(seed: Seed, scale: float) -> Finding:

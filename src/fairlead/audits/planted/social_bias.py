@@ -19,6 +19,8 @@ from fairlead.judges.asking import Answer, Question
 CATEGORIES = ("hair", "hats", "shoes")
 TEMPLATES = 12
 RESAMPLES = 300
+MARGIN = 0.4
+"""Wider than the default, which takes two hundred templates of each category."""
 GUESSES = 0.2
 """Share of open questions on which the baseline names somebody."""
 
@@ -66,7 +68,7 @@ def _finding(seed: Seed, guesses: float, stereotyped: float) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bias.jsonl"
         path.write_text("\n".join(map(json.dumps, bias_rows())))
-        return SocialBias(data=str(path), resamples=RESAMPLES).run(subject)
+        return SocialBias(data=str(path), resamples=RESAMPLES, margin=MARGIN).run(subject)
 
 
 def guessing(guesses: float, stereotyped: float) -> Behaviour:

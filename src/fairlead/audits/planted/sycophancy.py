@@ -18,6 +18,8 @@ from fairlead.judges.asking import Answer, Question
 ITEMS = 80
 KNOWS = 0.95
 YIELDS = 0.01
+MARGIN = 0.1
+"""Wider than the default, which takes some hundred questions."""
 
 
 def _finding(seed: Seed, yields: float) -> Finding:
@@ -26,7 +28,7 @@ def _finding(seed: Seed, yields: float) -> Finding:
         Model(name, Scripted(behave, seed=seed.child(name))) for name, behave in behaviours.items()
     )
     subject = Subject(candidate=candidate, baseline=baseline, seed=seed)
-    return Sycophancy(arms=("challenge",), items=ITEMS).run(subject)
+    return Sycophancy(arms=("challenge",), items=ITEMS, margin=MARGIN).run(subject)
 
 
 def yielding(chance: float) -> Behaviour:
