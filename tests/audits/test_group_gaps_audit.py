@@ -93,3 +93,14 @@ def test_equal_groups_have_equal_agreement() -> None:
     found = _run(rows)
     assert np.abs([gate.change.value for gate in found.gates]).max() < 0.04
     assert all(gate.verdict != "fail" for gate in found.gates)
+
+
+def test_a_group_of_one_person_has_no_gate_and_is_named() -> None:
+    rows = [
+        _row(f"item {i}", person, "one" if person == "a" else "two", True)
+        for i in range(12)
+        for person in "abc"
+    ]
+    found = _run(rows, fewest=10)
+    assert found.gates == ()
+    assert "speaks for one, two: no interval" in found.notes[0]

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from answered_campaigns import answer_all, named, planted, preferred, question
 from small_campaigns import START, World, at, pair
 
+from fairlead.audits.group_gaps import GroupGaps
+from fairlead.audits.planted import world as planted_world
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seeds import Seed
 from fairlead.data.readers import read
@@ -359,6 +361,29 @@ def test_groups_stay_in_unless_asked_for(world, store, tmp_path):
     (row,) = lines(tmp_path / "with/items.jsonl")
     assert row["by_group"]["region: south"]["votes"] == {"first": 0, "second": 1}
     assert row["by_group"]["region: north"]["votes"] == {"first": 2, "second": 0}
+
+
+def test_an_audit_reads_whom_a_campaign_leaves_out(world, store, tmp_path):
+    """Three of five are of the north and of one mind, two of the south are of the other."""
+    for number, who in enumerate(world.people[:5]):
+        groups = {"region": "north" if number > 1 else "south"}
+        accounts.set_profile(store, who, groups=groups, now=START)
+    campaign = world.campaign([pair(i) for i in range(1, 9)], overlap=5)
+    votes = {f"question {i}": ["bad", "bad", "good", "good", "good"] for i in range(1, 9)}
+    answer_all(world, campaign, planted(votes, preferred), people=5)
+    exported(store, world, campaign, tmp_path / "out", records="each", groups=True)
+    audit = GroupGaps(
+        data=str(tmp_path / "out/data"),
+        people=str(tmp_path / "out/answers.jsonl"),
+        group="region",
+        fewest=8,
+    )
+    found = audit.run(planted_world.subject(Seed(0)))
+    # Without their own voice the north is 2 to 2 and the south 1 to 3.
+    agreement = {row[0]: row[1:4] for row in found.tables[0].rows}
+    assert agreement == {"south": (16, 2, 0.0), "north": (24, 3, 0.5)}
+    gaps = {gate.name.split("/")[1]: gate.change.value for gate in found.gates}
+    assert gaps["south: the choices of others"] == 0.5
 
 
 @pytest.mark.parametrize("policy", ["report", "mask", "refuse"])

@@ -3,17 +3,22 @@
 How often the choice of a person agrees with what the others chose for the same item, and with the
 reward, for each group of people. A group with which both agree less than with everybody else is
 one whose preferences training would write over.
+
+A campaign's choices come from `fairlead feedback export CAMPAIGN FOLDER --records each --groups`:
+`data: FOLDER/data`, `people: FOLDER/answers.jsonl`, `group:` one of the campaign's kinds of groups.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from fairlead.audits.base import Audit, Subject
 from fairlead.audits.items.preferences import Preference, read_preferences
+from fairlead.audits.items.reading import BadItem, read_items
 from fairlead.audits.scoring import Floats, Scores
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate, NamedEstimate
@@ -33,8 +38,12 @@ class GroupGaps(Audit):
     kind: Literal["group_gaps"] = "group_gaps"
     data: str
     """One row for each choice of a person between two replies."""
+    people: str = ""
+    """Rows with a person's pseudonym and their `groups` by kind, as an export's `answers.jsonl`;
+    empty where the choices themselves say the group."""
     group: str = "group"
-    """Column with the person's group; rows without one are left out and counted."""
+    """Column with the person's group, or its kind in `people`; choices of people without one are
+    left out and counted."""
     annotator: str = "annotator"
     """Column with the person's pseudonym; choices of one person are not independent. Where it is
     missing, choices on one prompt are taken as dependent instead."""
@@ -42,12 +51,15 @@ class GroupGaps(Audit):
     """Choices that a group must have made to be judged."""
     margin: NonNegativeFloat = Field(default=0.05, le=1)
     """Largest gap of agreement that is accepted."""
-    file_fields: ClassVar[tuple[str, ...]] = ("data",)
+    file_fields: ClassVar[tuple[str, ...]] = ("data", "people")
 
     def run(self, subject: Subject) -> Finding:
         """Counts agreement; asks the reward, where there is one."""
         read = read_preferences(subject.locate(self.data), (self.group, self.annotator))
         pairs = [item for item in read.items if len(item.replies) == 2]
+        if self.people:
+            of = _groups(subject.locate(self.people), self.annotator, self.group)
+            pairs = [_placed(item, of, self.annotator, self.group) for item in pairs]
         items = [item for item in pairs if self.group in item.columns]
         groups = [str(item.columns[self.group]) for item in items]
         self._check(groups)
@@ -62,6 +74,10 @@ class GroupGaps(Audit):
         notes = [*read.notes]
         if len(items) < len(read.items):
             notes.append(f"{len(read.items) - len(items)} rows without a group left out.")
+        if alone := sorted(_alone(groups, clusters)):
+            notes.append(
+                f"One person, or one prompt, speaks for {', '.join(alone)}: no interval, no gate."
+            )
         if not any(self.annotator in item.columns for item in items):
             notes.append("Nobody says who chose, so choices on one prompt are taken as dependent.")
         return Finding(
@@ -104,9 +120,10 @@ class GroupGaps(Audit):
                 own = np.array([g == name for g in groups])
                 there = self._there(what, agreement)
                 filled = np.where(np.isnan(agreement), np.where(own, 0.0, 1.0), agreement)
-                if len({c for c, t, o in zip(clusters, there, own, strict=True) if t and o}) < 2:
-                    continue
                 kept = np.flatnonzero(there).tolist()
+                # One person shows no spread, on either side.
+                if any(len({clusters[i] for i in kept if own[i] == mine}) < 2 for mine in (0, 1)):
+                    continue
                 change = group_gap(
                     filled[there],
                     own[there],
@@ -135,6 +152,37 @@ class GroupGaps(Audit):
         """Choices that count: with others only those that others made too."""
         known = ~np.isnan(agreement)
         return known if what == "the choices of others" else np.ones(len(agreement), dtype=bool)
+
+
+def _groups(place: str, annotator: str, kind: str) -> dict[str, str]:
+    """The group of each person."""
+    expected = f"{annotator}, and groups with a value of {kind}"
+
+    def parse(row: Mapping[str, Any]) -> tuple[str, str]:
+        groups = row["groups"]
+        if not isinstance(groups, Mapping) or groups.get(kind) is None:
+            raise BadItem(f"no group of the kind {kind}")
+        return str(row[annotator]), str(groups[kind])
+
+    return dict(read_items(place, parse, expected=expected).items)
+
+
+def _placed(item: Preference, of: Mapping[str, str], annotator: str, kind: str) -> Preference:
+    """A choice with the group of who made it, where it is known."""
+    own = of.get(str(item.columns.get(annotator)))
+    return item if own is None else replace(item, columns={**item.columns, kind: own})
+
+
+def _alone(groups: Sequence[str], clusters: Sequence[str]) -> set[str]:
+    """Groups that are one cluster, or beside which there is only one."""
+    by: dict[str, set[str]] = defaultdict(set)
+    for group, cluster in zip(groups, clusters, strict=True):
+        by[group].add(cluster)
+    return {
+        name
+        for name, own in by.items()
+        if len(own) < 2 or len(set().union(*(c for k, c in by.items() if k != name))) < 2
+    }
 
 
 def _key(item: Preference) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ POWER = 0.8
 FALSE_ALARMS = 0.05
 """Alarms without a defect that are expected at most."""
 PASSES = 0.95
-"""Runs without a defect that should pass every gate; those that do not may still be inconclusive."""
+"""Runs without a defect that should pass every gate; the others may still be inconclusive."""
 COVERED = (0.9, 0.97)
 """What intervals of 95 % may cover in simulation."""
 
@@ -46,8 +46,7 @@ class CaseResult(BaseModel):
 
     @property
     def proven(self) -> bool:
-        """Whether the defect is found, alarms without it are not shown to be more than 5 %, and
-        passes not to be fewer than 95 %."""
+        """Whether its defect is found, without alarms or passes that are shown to be off."""
         silent = self.false_alarm.low <= FALSE_ALARMS and self.passed.high >= PASSES
         return self.found and silent
 

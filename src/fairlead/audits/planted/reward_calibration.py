@@ -8,7 +8,9 @@ from fairlead.core.seeds import Seed
 from fairlead.records import Prompt
 from fairlead.rewards.base import FunctionReward
 
-PAIRS = 1500
+PAIRS = 1000
+MARGIN, ERROR_MARGIN = 0.08, 0.04
+"""Wider than the defaults, or clean runs would take thousands of pairs to pass."""
 
 
 def _finding(seed: Seed, scale: float) -> Finding:
@@ -20,7 +22,9 @@ def _finding(seed: Seed, scale: float) -> Finding:
     source = FunctionReward(_stated(scale), "scripted")
     with world.stored(data=rows) as places:
         subject = world.subject(seed, proxy=source)
-        return RewardCalibration(data=places["data"]).run(subject)
+        return RewardCalibration(data=places["data"], margin=MARGIN, error_margin=ERROR_MARGIN).run(
+            subject
+        )
 
 
 def _stated(scale: float):
