@@ -34,9 +34,9 @@ from benchmarks.feedback_load_page import write_page
 from benchmarks.machine import describe
 from fairlead.core.files import read_json, write_json
 from fairlead.core.seeds import Seed
-from fairlead.feedback import accounts, audit, campaigns
+from fairlead.feedback import accounts, audit, campaign_items, campaigns, logins
 from fairlead.feedback.assignment import Nothing
-from fairlead.feedback.campaigns import NewCandidate, NewItem
+from fairlead.feedback.campaign_items import NewCandidate, NewItem
 from fairlead.feedback.client import Client
 from fairlead.feedback.permissions import LOCAL
 from fairlead.feedback.store import open_store
@@ -156,14 +156,14 @@ def prepare(url: str, load: Load) -> tuple[int, list[str]]:
     project = campaigns.create_project(store, LOCAL, "load", now=now)
     settings = {"work": {"kind": "pairwise"}, "overlap": load.overlap, "lease_s": 3600}
     campaign = campaigns.create_campaign(store, LOCAL, project, "pairs", settings, seed=1, now=now)
-    campaigns.add_items(store, LOCAL, campaign, map(_pair, range(load.items)), now=now)
+    campaign_items.add_items(store, LOCAL, campaign, map(_pair, range(load.items)), now=now)
     campaigns.set_campaign_state(store, LOCAL, campaign, "open", now=now)
     tokens: list[str] = []
     for i in range(load.people):
         secret = accounts.invite(store, LOCAL, "annotator", project=project, now=now)
         accounts.accept_invitation(store, secret, f"person{i}", PASSWORD, now=now)
-        actor = accounts.login(store, f"person{i}", PASSWORD, now=now).actor
-        tokens.append(accounts.create_token(store, actor, "load", frozenset({"label"}), now=now))
+        actor = logins.login(store, f"person{i}", PASSWORD, now=now).actor
+        tokens.append(logins.create_token(store, actor, "load", frozenset({"label"}), now=now))
     store.close()
     return campaign, tokens
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fairlead.data.readers import read
-from fairlead.feedback import answers, assignment, campaigns
+from fairlead.feedback import answers, assignment, campaigns, shown_tasks
 from fairlead.feedback.permissions import LOCAL, Actor
 from fairlead.feedback.store import open_store
 from fairlead.feedback.store.tables import Account, Annotator, Membership
@@ -52,7 +52,7 @@ def labelled(db, tmp_path):
     store = open_store(db)
     for name in ("ann", "bob", "cem"):
         who = Actor(f"p-{name}", "annotator", frozenset({1}))
-        while isinstance(task := assignment.claim(store, who, 1, now=NOW), assignment.Task):
+        while isinstance(task := assignment.claim(store, who, 1, now=NOW), shown_tasks.Task):
             word = "bad" if name == "cem" else "good"
             chosen = next(c.id for c in task.candidates if c.text.startswith(word))
             answers.submit(

@@ -5,7 +5,7 @@ from typing import Any
 
 from small_campaigns import START, World, at
 
-from fairlead.feedback.assignment import Task
+from fairlead.feedback.shown_tasks import Task
 
 Choose = Callable[[int, Task], Any]
 """From the number of the person and their task to a value, or (value, reason)."""

@@ -6,7 +6,7 @@ from small_campaigns import START, World
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from fairlead.feedback import accounts
+from fairlead.feedback import logins
 from fairlead.feedback.http.app import create_app
 from fairlead.feedback.http.settings import ServerSettings
 from fairlead.feedback.permissions import Actor
@@ -18,7 +18,7 @@ ALL = ("label", "read", "manage", "export", "identity")
 
 @cache
 def hashed() -> str:
-    return accounts.hash_password(PASSWORD)
+    return logins.hash_password(PASSWORD)
 
 
 class Served:
@@ -34,7 +34,7 @@ class Served:
 
     def program(self, actor: Actor, *scopes: str) -> TestClient:
         """Requests with a token."""
-        token = accounts.create_token(
+        token = logins.create_token(
             self.store, actor, "test", frozenset(scopes or ALL), now=self.now
         )
         found = self.browser()

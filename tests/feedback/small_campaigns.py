@@ -3,8 +3,8 @@ hashing a password takes as long as a whole test."""
 
 from datetime import UTC, datetime, timedelta
 
-from fairlead.feedback import answers, assignment, campaigns
-from fairlead.feedback.campaigns import NewCandidate, NewItem
+from fairlead.feedback import answers, assignment, campaign_items, campaigns
+from fairlead.feedback.campaign_items import NewCandidate, NewItem
 from fairlead.feedback.permissions import LOCAL, Actor
 from fairlead.feedback.store.tables import Account, Annotator, Membership
 from fairlead.records import Message
@@ -53,7 +53,7 @@ class World:
         made = campaigns.create_campaign(
             self.store, self.lead, self.project, name, settings, seed=seed, now=START
         )
-        campaigns.add_items(self.store, self.lead, made, items, now=START)
+        campaign_items.add_items(self.store, self.lead, made, items, now=START)
         campaigns.set_campaign_state(self.store, self.lead, made, "open", now=START)
         return made
 

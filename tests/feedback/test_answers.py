@@ -6,7 +6,7 @@ from small_campaigns import at, pair
 from test_assignment_races import counters_match
 
 from fairlead.core.errors import DataError
-from fairlead.feedback import answers, assignment, campaigns
+from fairlead.feedback import answers, assignment, campaign_items, campaigns, shown_tasks
 from fairlead.feedback.audit import verify_audit
 from fairlead.feedback.errors import AnswerConflict, Conflict, InvalidAnswer, Missing
 from fairlead.feedback.store.tables import (
@@ -185,7 +185,7 @@ def test_a_skip_passes_on_and_three_skips_drop(world, store):
         assert world.claim(who, campaign).why == "empty"
     assert item_row(store) == (0, 0, "dropped")
     assert world.claim(world.people[3], campaign).why == "empty"
-    campaigns.reopen_item(store, world.lead, 1, now=at(9))
+    campaign_items.reopen_item(store, world.lead, 1, now=at(9))
     assert world.claim(world.people[3], campaign).assignment == 4
     with pytest.raises(DataError, match="say why"):
         assignment.skip(store, world.people[3], 4, "bored", now=at(10))
@@ -268,7 +268,7 @@ def test_priorities_come_first_also_when_set_later(world, store):
     order = []
     for n in range(4):
         if n == 2:
-            campaigns.set_priority(store, world.lead, campaign, [4], 9, now=at(0))
+            campaign_items.set_priority(store, world.lead, campaign, [4], 9, now=at(0))
         task = world.claim(who, campaign)
         order.append(task.messages[0].content)
         world.answer(who, task)
@@ -280,7 +280,7 @@ def test_items_added_later_are_found(world, store):
     who = world.people[0]
     world.answer(who, world.claim(who, campaign))
     assert world.claim(who, campaign).why == "empty"
-    campaigns.add_items(store, world.lead, campaign, [pair(1, priority=1)], now=at(1))
+    campaign_items.add_items(store, world.lead, campaign, [pair(1, priority=1)], now=at(1))
     assert world.claim(who, campaign).messages[0].content == "question 1"
 
 
@@ -379,7 +379,7 @@ def test_gold_and_repeats_come_as_often_as_set_and_look_like_work(world, store):
         assert all(b.id - a.id > 10 for a, b in twice)
         # Half of all pairs, up to a block of four, came in the item's own order.
         assert abs(2 * part.first_n - part.pairs_n) <= 8
-    fields = set(assignment.Task.__dataclass_fields__)
+    fields = set(shown_tasks.Task.__dataclass_fields__)
     assert fields.isdisjoint({"purpose", "gold", "stratum", "model", "propensity", "item"})
 
 
@@ -424,4 +424,4 @@ def test_newcomers_are_screened_and_wait_when_they_fail(world, store):
     campaigns.set_participation(
         store, world.lead, campaign, unable.pseudonym, "active", why="talked", now=at(1)
     )
-    assert isinstance(world.claim(unable, campaign), assignment.Task)
+    assert isinstance(world.claim(unable, campaign), shown_tasks.Task)

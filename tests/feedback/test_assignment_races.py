@@ -8,7 +8,7 @@ import small_campaigns
 import sqlalchemy as sa
 from small_campaigns import START, at, pair
 
-from fairlead.feedback import assignment
+from fairlead.feedback import assignment, shown_tasks
 from fairlead.feedback.audit import verify_audit
 from fairlead.feedback.store.tables import Assignment, Item, Response
 
@@ -44,7 +44,7 @@ def test_sixteen_threads_fill_every_place_once(store):
 
     def work(who):
         n = 0
-        while isinstance(task := world.claim(who, campaign), assignment.Task):
+        while isinstance(task := world.claim(who, campaign), shown_tasks.Task):
             world.answer(who, task)
             n += 1
         return n
@@ -103,7 +103,7 @@ def test_the_last_place_goes_to_one_of_many(store):
     campaign = world.campaign([pair(1)], overlap=1)
     with ThreadPoolExecutor(12) as pool:
         got = list(pool.map(lambda who: world.claim(who, campaign), world.people))
-    assert sum(isinstance(one, assignment.Task) for one in got) == 1
+    assert sum(isinstance(one, shown_tasks.Task) for one in got) == 1
     assert {one.why for one in got if isinstance(one, assignment.Nothing)} == {"empty"}
 
 
@@ -126,7 +126,7 @@ def test_leases_that_run_out_while_many_work_lose_no_place(store):
         list(pool.map(work, world.people))
     # Whoever is left takes what was dropped on the way.
     for who in world.people:
-        while isinstance(task := world.claim(who, campaign, now=at(200_000)), assignment.Task):
+        while isinstance(task := world.claim(who, campaign, now=at(200_000)), shown_tasks.Task):
             world.answer(who, task, now=at(200_000))
     with store.read() as session:
         assert counters_match(session) == []
@@ -141,7 +141,7 @@ def test_fifty_people_and_five_thousand_items(store):
 
     def work(who):
         n = 0
-        while isinstance(task := world.claim(who, campaign), assignment.Task):
+        while isinstance(task := world.claim(who, campaign), shown_tasks.Task):
             world.answer(who, task)
             n += 1
         return n

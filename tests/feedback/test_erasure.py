@@ -13,9 +13,9 @@ from test_assignment_races import counters_match
 
 from fairlead.core.errors import DataError
 from fairlead.core.files import sha256_file, write_json
-from fairlead.feedback import accounts, answers, assignment
+from fairlead.feedback import accounts, answers, assignment, logins, profiles
 from fairlead.feedback.audit import verify_audit
-from fairlead.feedback.campaigns import NewItem
+from fairlead.feedback.campaign_items import NewItem
 from fairlead.feedback.errors import AnswerConflict, Missing, Refused
 from fairlead.feedback.exports.settings import ExportSettings
 from fairlead.feedback.exports.write import export_campaign, list_exports, rebuild_export
@@ -188,10 +188,10 @@ def test_forgetting_cuts_the_person_off_and_keeps_the_work(store, tmp_path, worl
     name = accounts.accept_invitation(
         store, secret, "heliotrope@x.org", "a long password", now=START
     )
-    found = accounts.login(store, "heliotrope@x.org", "a long password", now=START)
+    found = logins.login(store, "heliotrope@x.org", "a long password", now=START)
     who = found.actor
-    accounts.set_profile(store, who, groups={"region": "north"}, now=START)
-    accounts.create_token(store, who, "laptop", frozenset({"label"}), now=START)
+    profiles.set_profile(store, who, groups={"region": "north"}, now=START)
+    logins.create_token(store, who, "laptop", frozenset({"label"}), now=START)
     campaign = world.campaign([pair(1), pair(2)], overlap=1)
     task = world.claim(who, campaign)
     world.answer(who, task, now=at(1), reason="since it is right", active_ms=1234)

@@ -14,8 +14,8 @@ from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seeds import Seed
 from fairlead.data.readers import read
 from fairlead.data.splits import split
-from fairlead.feedback import accounts, answers, campaigns
-from fairlead.feedback.campaigns import NewCandidate, NewItem
+from fairlead.feedback import answers, campaigns, profiles
+from fairlead.feedback.campaign_items import NewCandidate, NewItem
 from fairlead.feedback.errors import Conflict, Refused
 from fairlead.feedback.exports import write
 from fairlead.feedback.exports.settings import ExportSettings
@@ -351,7 +351,7 @@ def test_gold_repeats_and_late_answers_are_no_training_data(world, store, tmp_pa
 def test_groups_stay_in_unless_asked_for(world, store, tmp_path):
     for number, who in enumerate(world.people[:3]):
         groups = {"region": "north" if number else "south"}
-        accounts.set_profile(store, who, groups=groups, now=START)
+        profiles.set_profile(store, who, groups=groups, now=START)
     campaign = world.campaign([pair(1)], overlap=3)
     votes = {"question 1": ["bad", "good", "good"]}
     answer_all(world, campaign, planted(votes, preferred))
@@ -367,7 +367,7 @@ def test_an_audit_reads_whom_a_campaign_leaves_out(world, store, tmp_path):
     """Three of five are of the north and of one mind, two of the south are of the other."""
     for number, who in enumerate(world.people[:5]):
         groups = {"region": "north" if number > 1 else "south"}
-        accounts.set_profile(store, who, groups=groups, now=START)
+        profiles.set_profile(store, who, groups=groups, now=START)
     campaign = world.campaign([pair(i) for i in range(1, 9)], overlap=5)
     votes = {f"question {i}": ["bad", "bad", "good", "good", "good"] for i in range(1, 9)}
     answer_all(world, campaign, planted(votes, preferred), people=5)

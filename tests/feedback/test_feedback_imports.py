@@ -11,7 +11,7 @@ from small_campaigns import START
 
 from fairlead.data.readers import read
 from fairlead.feedback import campaigns
-from fairlead.feedback.campaigns import NewItem
+from fairlead.feedback.campaign_items import NewItem
 from fairlead.feedback.errors import Conflict, Refused
 from fairlead.feedback.gathered import gather
 from fairlead.feedback.imports import RefusedRow, import_items, import_records

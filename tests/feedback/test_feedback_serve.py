@@ -9,7 +9,7 @@ from serving import Server, run
 from small_campaigns import pair
 
 from fairlead.core.errors import ConfigError, DataError, ServiceError
-from fairlead.feedback import accounts
+from fairlead.feedback import accounts, logins
 from fairlead.feedback.answers import Receipt
 from fairlead.feedback.assignment import Nothing
 from fairlead.feedback.campaigns import CampaignSettings
@@ -26,9 +26,9 @@ def token_of(db, secret, login, scopes):
     """A token for somebody who accepts an invitation."""
     store = open_store(db)
     pseudonym = accounts.accept_invitation(store, secret, login, PASSWORD, now=utc_now())
-    actor = accounts.login(store, login, PASSWORD, now=utc_now()).actor
+    actor = logins.login(store, login, PASSWORD, now=utc_now()).actor
     assert isinstance(actor, Actor) and actor.pseudonym == pseudonym
-    token = accounts.create_token(store, actor, "test", frozenset(scopes), now=utc_now())
+    token = logins.create_token(store, actor, "test", frozenset(scopes), now=utc_now())
     store.close()
     return token
 

@@ -7,7 +7,7 @@ from served_api import PASSWORD, Served
 from small_campaigns import pair
 
 from fairlead.feedback import accounts
-from fairlead.feedback.campaigns import NewCandidate, NewItem
+from fairlead.feedback.campaign_items import NewCandidate, NewItem
 from fairlead.feedback.permissions import LOCAL
 
 

@@ -14,7 +14,7 @@ from small_campaigns import pair
 from sqlalchemy import select
 
 from fairlead.core.errors import ConfigError
-from fairlead.feedback import accounts
+from fairlead.feedback import accounts, logins
 from fairlead.feedback.errors import LoginFailed
 from fairlead.feedback.http import api
 from fairlead.feedback.http.gate import ACCESS
@@ -113,7 +113,7 @@ def test_a_login_makes_a_new_session_and_ends_the_old(served):
     browser.post("/api/v1/session", json={"login": "p0", "password": PASSWORD})
     assert browser.cookies["fairlead"] != old
     with pytest.raises(LoginFailed):
-        accounts.session_actor(served.store, old, now=served.now)
+        logins.session_actor(served.store, old, now=served.now)
     with served.store.read() as session:
         assert len(session.scalars(select(LoginSession)).all()) == 1
 
@@ -138,7 +138,7 @@ def test_wrong_login_wrong_password_and_locked_account_look_the_same(served):
         return found.status_code, found.json()
 
     unknown, wrong = answer("nobody", PASSWORD), answer("p0", "wrong password")
-    for _ in range(accounts.TRIES):
+    for _ in range(logins.TRIES):
         answer("p0", "wrong password")
     locked = answer("p0", PASSWORD)
     assert unknown == wrong == locked
@@ -146,7 +146,7 @@ def test_wrong_login_wrong_password_and_locked_account_look_the_same(served):
 
 
 def test_a_login_that_is_not_there_costs_as_much_to_check(db_url):
-    assert not accounts._HASHER.check_needs_rehash(accounts._DECOY)
+    assert not logins._HASHER.check_needs_rehash(logins._DECOY)
 
 
 def test_an_expired_session_leads_to_the_login_and_keeps_what_was_typed(served):

@@ -2,7 +2,7 @@ import pytest
 import sqlalchemy as sa
 from small_campaigns import START, at, pair
 
-from fairlead.feedback import accounts, answers, assignment, campaigns
+from fairlead.feedback import accounts, answers, assignment, campaign_items, logins
 from fairlead.feedback.audit import verify_audit
 from fairlead.feedback.errors import Refused
 from fairlead.feedback.permissions import LOCAL
@@ -25,14 +25,14 @@ def used(world, store):
     """A store in which everything that is kept for a time was written on the first day."""
     secret = accounts.invite(store, LOCAL, "annotator", now=START, project=world.project)
     accounts.accept_invitation(store, secret, "someone", "a long password", now=START)
-    accounts.login(store, "someone", "a long password", now=START)
+    logins.login(store, "someone", "a long password", now=START)
     campaign = world.campaign([pair(i) for i in range(3)])
     who = world.people[0]
     task = world.claim(who, campaign)
     world.answer(who, task, now=START, reason="why", active_ms=900)
     task = world.claim(who, campaign)
     number = assignment.flag(store, who, task.assignment, "other", note="look", now=START)
-    campaigns.resolve_flag(store, world.lead, number, now=START)
+    campaign_items.resolve_flag(store, world.lead, number, now=START)
     assignment.skip(store, who, task.assignment, "other", note="no idea", now=START)
     task = world.claim(who, campaign)
     answers.save_draft(store, who, task.assignment, {"reason": "hm"}, 1, now=START)

@@ -10,7 +10,16 @@ import sqlalchemy as sa
 from small_campaigns import START, at, pair
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.feedback import accounts, answers, assignment, campaigns, progress
+from fairlead.feedback import (
+    accounts,
+    answers,
+    assignment,
+    campaign_items,
+    campaigns,
+    logins,
+    profiles,
+    progress,
+)
 from fairlead.feedback.errors import Conflict, LoginFailed, Missing, Refused
 from fairlead.feedback.permissions import LOCAL, Actor, Thing, may, require
 from fairlead.feedback.store.tables import (
@@ -100,11 +109,11 @@ def test_each_function_asks(world, store):
         lambda a: campaigns.set_campaign_state(store, a, campaign, "closed", now=START),
         lambda a: campaigns.change_campaign(store, a, campaign, settings, now=START),
         lambda a: campaigns.add_guideline(store, a, campaign, "x", now=START),
-        lambda a: campaigns.add_items(store, a, campaign, [], now=START),
-        lambda a: campaigns.list_items(store, a, campaign),
-        lambda a: campaigns.set_priority(store, a, campaign, [1], 1, now=START),
-        lambda a: campaigns.reopen_item(store, a, 1, now=START),
-        lambda a: campaigns.list_flags(store, a, campaign),
+        lambda a: campaign_items.add_items(store, a, campaign, [], now=START),
+        lambda a: campaign_items.list_items(store, a, campaign),
+        lambda a: campaign_items.set_priority(store, a, campaign, [1], 1, now=START),
+        lambda a: campaign_items.reopen_item(store, a, 1, now=START),
+        lambda a: campaign_items.list_flags(store, a, campaign),
         lambda a: campaigns.set_participation(store, a, campaign, "p0", "paused", now=START),
         lambda a: progress.campaign_progress(store, a, campaign),
         lambda a: progress.people_progress(store, a, campaign),
@@ -117,7 +126,7 @@ def test_each_function_asks(world, store):
         lambda a: accounts.invite(store, a, "owner", now=START),
         lambda a: accounts.invite(store, a, "lead", project=world.project, now=START),
         lambda a: accounts.list_people(store, a),
-        lambda a: accounts.add_consent(store, a, "text", now=START),
+        lambda a: profiles.add_consent(store, a, "text", now=START),
         lambda a: accounts.reset_password(store, a, "p0", now=START),
         lambda a: accounts.set_account_state(store, a, "p0", "disabled", now=START),
     ]
@@ -151,7 +160,7 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def owner(store):
     accounts.create_owner(store, "Ada@example.org", PASSWORD, now=START)
-    return accounts.login(store, "ada@example.org", PASSWORD, now=START)
+    return logins.login(store, "ada@example.org", PASSWORD, now=START)
 
 
 def test_the_first_owner_and_only_one(store, owner):
@@ -167,28 +176,28 @@ def test_the_first_owner_and_only_one(store, owner):
 
 
 def test_sessions_end_by_time_idleness_logout_and_new_password(store, owner):
-    found = accounts.session_actor(store, owner.token, now=at(60))
+    found = logins.session_actor(store, owner.token, now=at(60))
     assert (found.actor, found.csrf, found.token) == (owner.actor, owner.csrf, "")
     with pytest.raises(LoginFailed):
-        accounts.session_actor(store, owner.token + "x", now=at(60))
+        logins.session_actor(store, owner.token + "x", now=at(60))
     with pytest.raises(LoginFailed):
-        accounts.session_actor(store, owner.token, now=START + timedelta(hours=12, minutes=1))
+        logins.session_actor(store, owner.token, now=START + timedelta(hours=12, minutes=1))
     for hours in range(0, 7 * 24, 6):
-        accounts.session_actor(store, owner.token, now=START + timedelta(hours=hours))
+        logins.session_actor(store, owner.token, now=START + timedelta(hours=hours))
     with pytest.raises(LoginFailed):
-        accounts.session_actor(store, owner.token, now=START + timedelta(days=7))
+        logins.session_actor(store, owner.token, now=START + timedelta(days=7))
 
-    second = accounts.login(store, "ada@example.org", PASSWORD, now=at(1))
-    accounts.logout(store, second.token)
+    second = logins.login(store, "ada@example.org", PASSWORD, now=at(1))
+    logins.logout(store, second.token)
     with pytest.raises(LoginFailed):
-        accounts.session_actor(store, second.token, now=at(2))
-    third = accounts.login(store, "ada@example.org", PASSWORD, now=at(3))
+        logins.session_actor(store, second.token, now=at(2))
+    third = logins.login(store, "ada@example.org", PASSWORD, now=at(3))
     with pytest.raises(LoginFailed):
-        accounts.change_password(store, third.actor, "wrong password", "a new password", now=at(4))
-    accounts.change_password(store, third.actor, PASSWORD, "a new password", now=at(4))
+        logins.change_password(store, third.actor, "wrong password", "a new password", now=at(4))
+    logins.change_password(store, third.actor, PASSWORD, "a new password", now=at(4))
     with pytest.raises(LoginFailed):
-        accounts.session_actor(store, third.token, now=at(5))
-    assert accounts.login(store, "ada@example.org", "a new password", now=at(6)).token
+        logins.session_actor(store, third.token, now=at(5))
+    assert logins.login(store, "ada@example.org", "a new password", now=at(6)).token
 
 
 def test_ten_wrong_passwords_lock_for_a_quarter_of_an_hour(store, owner, monkeypatch):
@@ -203,18 +212,18 @@ def test_ten_wrong_passwords_lock_for_a_quarter_of_an_hour(store, owner, monkeyp
     messages = set()
     for n in range(10):
         with pytest.raises(LoginFailed) as error:
-            accounts.login(store, "ada@example.org", "wrong", now=at(n))
+            logins.login(store, "ada@example.org", "wrong", now=at(n))
         messages.add(str(error.value))
     with pytest.raises(LoginFailed) as error:
-        accounts.login(store, "ada@example.org", PASSWORD, now=at(20))
+        logins.login(store, "ada@example.org", PASSWORD, now=at(20))
     messages.add(str(error.value))
     with pytest.raises(LoginFailed) as error:
-        accounts.login(store, "nobody", "wrong", now=at(20))
+        logins.login(store, "nobody", "wrong", now=at(20))
     messages.add(str(error.value))
     # One wording for all, and a hash is verified in every case.
     assert len(messages) == 1
     assert verified == ["$argon2id"] * 12
-    assert accounts.login(store, "ada@example.org", PASSWORD, now=at(9 + 15 * 60)).token
+    assert logins.login(store, "ada@example.org", PASSWORD, now=at(9 + 15 * 60)).token
 
 
 def test_an_invitation_makes_one_account(store, owner):
@@ -233,7 +242,7 @@ def test_an_invitation_makes_one_account(store, owner):
     assert "eve" not in pseudonym
     with pytest.raises(Missing):
         accounts.accept_invitation(store, secret, "mallory", PASSWORD, now=at(3))
-    eve = accounts.login(store, "eve", PASSWORD, now=at(4))
+    eve = logins.login(store, "eve", PASSWORD, now=at(4))
     assert (eve.actor.role, eve.actor.projects) == ("annotator", frozenset({project}))
     assert [(p.login, p.role) for p in accounts.list_people(store, owner.actor)] == [
         ("ada@example.org", "owner"),
@@ -245,65 +254,65 @@ def test_an_invitation_makes_one_account(store, owner):
 
     accounts.set_account_state(store, owner.actor, pseudonym, "disabled", now=at(5))
     with pytest.raises(LoginFailed):
-        accounts.session_actor(store, eve.token, now=at(6))
+        logins.session_actor(store, eve.token, now=at(6))
     with pytest.raises(LoginFailed):
-        accounts.login(store, "eve", PASSWORD, now=at(6))
+        logins.login(store, "eve", PASSWORD, now=at(6))
     accounts.set_account_state(store, owner.actor, pseudonym, "active", now=at(7))
     reset = accounts.reset_password(store, owner.actor, pseudonym, now=at(7))
     assert accounts.invitation_role(store, reset, now=at(8)) == "reset"
     assert accounts.accept_invitation(store, reset, "", "another password", now=at(8)) == pseudonym
-    assert accounts.login(store, "eve", "another password", now=at(9)).actor == eve.actor
+    assert logins.login(store, "eve", "another password", now=at(9)).actor == eve.actor
 
 
 def test_tokens_are_shown_once_scoped_and_revocable(store, owner):
-    plain = accounts.create_token(store, owner.actor, "ci", frozenset({"export"}), now=START)
-    info = accounts.list_tokens(store, owner.actor)[0]
+    plain = logins.create_token(store, owner.actor, "ci", frozenset({"export"}), now=START)
+    info = logins.list_tokens(store, owner.actor)[0]
     assert plain.startswith(f"fl_{info.prefix}_")
     assert info.scopes == ("export",)
     with store.read() as session:
         row = session.scalars(sa.select(ApiToken)).one()
         assert plain not in (row.sha256, row.prefix, row.name)
-    actor = accounts.token_actor(store, plain, now=at(1))
+    actor = logins.token_actor(store, plain, now=at(1))
     assert actor.scopes == frozenset({"export"})
     with pytest.raises(Refused):
         campaigns.create_project(store, actor, "p", now=at(1))
     with pytest.raises(LoginFailed):
-        accounts.create_token(store, actor, "more", frozenset({"manage"}), now=at(1))
+        logins.create_token(store, actor, "more", frozenset({"manage"}), now=at(1))
     with pytest.raises(ConfigError):
-        accounts.create_token(store, owner.actor, "none", frozenset(), now=at(1))
+        logins.create_token(store, owner.actor, "none", frozenset(), now=at(1))
     with pytest.raises(LoginFailed):
-        accounts.token_actor(store, plain, now=START + timedelta(days=90))
-    accounts.revoke_token(store, owner.actor, info.id, now=at(2))
+        logins.token_actor(store, plain, now=START + timedelta(days=90))
+    logins.revoke_token(store, owner.actor, info.id, now=at(2))
     with pytest.raises(LoginFailed):
-        accounts.token_actor(store, plain, now=at(3))
+        logins.token_actor(store, plain, now=at(3))
     with pytest.raises(Missing):
-        accounts.revoke_token(store, LOCAL, info.id, now=at(3))
+        logins.revoke_token(store, LOCAL, info.id, now=at(3))
 
 
 def test_nobody_works_before_they_agree_to_the_current_text(world, store):
     campaign = world.campaign([pair(1)])
     who = world.people[0]
-    assert accounts.current_consent(store) is None
-    assert accounts.add_consent(store, LOCAL, "first", now=START) == 1
+    assert profiles.current_consent(store) is None
+    assert profiles.add_consent(store, LOCAL, "first", now=START) == 1
     assert world.claim(who, campaign).why == "consent"
-    accounts.give_consent(store, who, 1, now=at(1))
+    profiles.give_consent(store, who, 1, now=at(1))
     task = world.claim(who, campaign)
-    assert accounts.add_consent(store, LOCAL, "second", now=at(2)) == 2
-    assert accounts.current_consent(store) == (2, "second")
+    assert profiles.add_consent(store, LOCAL, "second", now=at(2)) == 2
+    assert profiles.current_consent(store) == (2, "second")
     assert world.claim(who, campaign).why == "consent"
     with pytest.raises(Conflict, match="changed"):
-        accounts.give_consent(store, who, 1, now=at(3))
+        profiles.give_consent(store, who, 1, now=at(3))
     assert world.answer(who, task).status == "stored"  # what was begun is kept
-    assert accounts.profile(store, who).consent_version == 1
+    assert profiles.profile(store, who).consent_version == 1
 
 
 def test_distressing_work_can_be_declined(world, store):
     campaign = world.campaign([pair(1)], content_warning="violence")
     who = world.people[0]
     assert world.claim(who, campaign).content_warning == "violence"
-    accounts.set_profile(store, who, content_opt_out=True, groups={"region": "north"}, now=at(1))
+    profiles.set_profile(store, who, content_opt_out=True, groups={"region": "north"}, now=at(1))
     assert world.claim(who, campaign).why == "opted_out"
-    assert accounts.profile(store, who).groups == {"region": "north"}
+    assert profiles.profile(store, who).groups == {"region": "north"}
 
 
 # Campaigns and items
@@ -311,7 +320,7 @@ def test_distressing_work_can_be_declined(world, store):
 
 def test_items_are_added_once_and_never_changed(world, store):
     campaign = world.campaign([pair(1)])
-    add = campaigns.add_items
+    add = campaign_items.add_items
     assert add(store, world.lead, campaign, [pair(1), pair(2)], now=at(1)).added == 1
     changed = pair(1).model_copy(update={"candidates": pair(9).candidates})
     with pytest.raises(Conflict, match="other content"):
@@ -323,9 +332,9 @@ def test_items_are_added_once_and_never_changed(world, store):
     gold = pair(5, role="gold", accepted=({"preferred": 2},))
     with pytest.raises(DataError, match="does not fit"):
         add(store, world.lead, campaign, [gold], now=at(2))
-    names = [row.external_id for row in campaigns.list_items(store, world.lead, campaign)]
+    names = [row.external_id for row in campaign_items.list_items(store, world.lead, campaign)]
     assert names == ["i1", "i2"]
-    batch = campaigns.NewBatch(strategy="random", seed=3)
+    batch = campaign_items.NewBatch(strategy="random", seed=3)
     done = add(store, world.lead, campaign, [pair(6, propensity=0.2)], now=at(3), batch=batch)
     with store.read() as session:
         row = session.scalars(sa.select(Item).where(Item.external_id == "i6")).one()
@@ -399,10 +408,10 @@ def test_progress_counts(world, store):
         ("p1", 1, 0),
         ("p2", 0, 1),
     ]
-    flags = campaigns.list_flags(store, world.lead, campaign)
+    flags = campaign_items.list_flags(store, world.lead, campaign)
     assert [(f.reason, f.note, f.annotator) for f in flags] == [("harmful", "see", "p2")]
-    campaigns.resolve_flag(store, world.lead, flags[0].id, now=at(3))
-    assert campaigns.list_flags(store, world.lead, campaign) == []
+    campaign_items.resolve_flag(store, world.lead, flags[0].id, now=at(3))
+    assert campaign_items.list_flags(store, world.lead, campaign) == []
 
 
 def test_history_can_be_emptied_but_not_changed(world, store):

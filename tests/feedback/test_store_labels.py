@@ -6,8 +6,8 @@ from answered_campaigns import answer_all, named, planted, preferred, question
 from small_campaigns import START, at, pair
 
 from fairlead.core.seeds import Seed
-from fairlead.feedback import accounts, assignment
-from fairlead.feedback.campaigns import NewCandidate, NewItem, NewSuggestion
+from fairlead.feedback import assignment, profiles
+from fairlead.feedback.campaign_items import NewCandidate, NewItem, NewSuggestion
 from fairlead.feedback.errors import Refused
 from fairlead.feedback.gathered import gather
 from fairlead.feedback.labels import questions
@@ -177,7 +177,7 @@ def test_rankings_have_tau_and_one_pair_per_answer(world, store):
 def test_groups_are_compared_by_each_that_people_named(world, store):
     for number, who in enumerate(world.people[:4]):
         region = "north" if number < 2 else "south"
-        accounts.set_profile(store, who, groups={"region": region}, now=START)
+        profiles.set_profile(store, who, groups={"region": region}, now=START)
     campaign = world.campaign([pair(i) for i in range(8)], overlap=4)
     answer_all(
         world,

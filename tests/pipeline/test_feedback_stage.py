@@ -7,7 +7,7 @@ import pytest
 from fairlead.core.errors import ConfigError
 from fairlead.core.files import read_json
 from fairlead.data.readers import read
-from fairlead.feedback import answers, assignment, campaigns
+from fairlead.feedback import answers, assignment, campaign_items, campaigns, shown_tasks
 from fairlead.feedback.permissions import LOCAL, Actor
 from fairlead.feedback.privacy.erase import withdraw_work
 from fairlead.feedback.store import open_store
@@ -32,16 +32,16 @@ def labelled(tmp_path):
     pairs = comparisons(16)
     better = {pair.chosen for pair in pairs}
     items = [
-        campaigns.NewItem(
+        campaign_items.NewItem(
             external_id=f"i{i}",
             messages=tuple(Message.model_validate(m.model_dump()) for m in pair.prompt.messages),
             candidates=tuple(
-                campaigns.NewCandidate(text=text) for text in (pair.chosen, pair.rejected)
+                campaign_items.NewCandidate(text=text) for text in (pair.chosen, pair.rejected)
             ),
         )
         for i, pair in enumerate(pairs)
     ]
-    campaigns.add_items(store, LOCAL, number, items, now=NOW)
+    campaign_items.add_items(store, LOCAL, number, items, now=NOW)
     campaigns.set_campaign_state(store, LOCAL, number, "open", now=NOW)
     with store.write() as session:
         for name in ("ann", "bob"):
@@ -55,7 +55,7 @@ def labelled(tmp_path):
 
 def answer(store, name, better):
     who = Actor(name, "annotator", frozenset({1}))
-    while isinstance(task := assignment.claim(store, who, 1, now=NOW), assignment.Task):
+    while isinstance(task := assignment.claim(store, who, 1, now=NOW), shown_tasks.Task):
         chosen = next(c.id for c in task.candidates if c.text in better)
         value = {"preferred": chosen}
         key = task.client_key

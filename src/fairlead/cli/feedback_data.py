@@ -470,8 +470,8 @@ def consent(
     ] = None,
 ) -> None:
     """Shows what people agree to before they work, or sets a new version of it."""
-    from fairlead.feedback.accounts import add_consent, current_consent
     from fairlead.feedback.permissions import LOCAL
+    from fairlead.feedback.profiles import add_consent, current_consent
 
     with opened(db, must_exist=True) as store:
         if text is not None:

@@ -13,12 +13,8 @@ from fairlead.core.errors import DataError
 from fairlead.core.files import sha256_json
 from fairlead.feedback import audit
 from fairlead.feedback.assignment import lease_again, lock_own
-from fairlead.feedback.campaigns import (
-    CampaignSettings,
-    set_item_state,
-    settings_of,
-    subject_of,
-)
+from fairlead.feedback.campaign_items import set_item_state, subject_of
+from fairlead.feedback.campaigns import CampaignSettings, settings_of
 from fairlead.feedback.errors import AnswerConflict, Conflict
 from fairlead.feedback.permissions import Actor, Thing, missing, require
 from fairlead.feedback.store import Store

@@ -13,18 +13,9 @@ from pydantic import TypeAdapter
 
 from fairlead.core.errors import ConfigError, DataError, FairleadError, ServiceError
 from fairlead.feedback.answers import Receipt, RecentAnswer
-from fairlead.feedback.assignment import Lease, Nothing, Task
-from fairlead.feedback.campaigns import (
-    Added,
-    CampaignSettings,
-    FlagRow,
-    GuidelineInfo,
-    ItemRow,
-    NewBatch,
-    NewItem,
-    ProjectInfo,
-    State,
-)
+from fairlead.feedback.assignment import Lease, Nothing
+from fairlead.feedback.campaign_items import Added, FlagRow, ItemRow, NewBatch, NewItem
+from fairlead.feedback.campaigns import CampaignSettings, GuidelineInfo, ProjectInfo, State
 from fairlead.feedback.errors import (
     AnswerConflict,
     Conflict,
@@ -34,6 +25,7 @@ from fairlead.feedback.errors import (
     Refused,
 )
 from fairlead.feedback.progress import CampaignProgress, OwnProgress, PersonProgress
+from fairlead.feedback.shown_tasks import Task
 
 T = TypeVar("T")
 

@@ -17,16 +17,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fairlead.core.errors import DataError
 from fairlead.core.files import sha256_json
 from fairlead.core.seeds import Seed
-from fairlead.feedback.campaigns import (
-    CampaignInfo,
+from fairlead.feedback.campaign_items import (
     NewBatch,
     NewCandidate,
     NewItem,
     NewSuggestion,
     add_items,
     check_item,
-    get_campaign,
 )
+from fairlead.feedback.campaigns import CampaignInfo, get_campaign
 from fairlead.feedback.permissions import Actor
 from fairlead.feedback.privacy.pii import PersonalData, Policy, Scan, find
 from fairlead.feedback.store import Store

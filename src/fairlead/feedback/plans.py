@@ -9,8 +9,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.feedback import campaigns
-from fairlead.feedback.campaigns import CampaignSettings, NewItem
+from fairlead.feedback import campaign_items, campaigns
+from fairlead.feedback.campaign_items import NewItem
+from fairlead.feedback.campaigns import CampaignSettings
 from fairlead.feedback.permissions import LOCAL, Role
 from fairlead.feedback.store import Store
 from fairlead.feedback.work import sentences
@@ -89,7 +90,7 @@ def carry_out(store: Store, plan: Plan, *, now: datetime) -> Done:
     versions = campaigns.list_guidelines(store, LOCAL, campaign)
     if text and (not versions or versions[-1].text != text):
         campaigns.add_guideline(store, LOCAL, campaign, text, now=now)
-    added = campaigns.add_items(store, LOCAL, campaign, items, now=now)
+    added = campaign_items.add_items(store, LOCAL, campaign, items, now=now)
     info = campaigns.get_campaign(store, LOCAL, campaign)
     if info.state == "draft" and plan.state == "open":
         campaigns.set_campaign_state(store, LOCAL, campaign, "open", now=now)

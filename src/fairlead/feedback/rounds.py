@@ -12,15 +12,8 @@ from datetime import datetime
 from sqlalchemy import select
 
 from fairlead.core.errors import ConfigError
-from fairlead.feedback.campaigns import (
-    Added,
-    CampaignInfo,
-    NewBatch,
-    NewItem,
-    add_items,
-    campaign_row,
-    get_campaign,
-)
+from fairlead.feedback.campaign_items import Added, NewBatch, NewItem, add_items
+from fairlead.feedback.campaigns import CampaignInfo, campaign_row, get_campaign
 from fairlead.feedback.errors import Conflict
 from fairlead.feedback.permissions import Actor
 from fairlead.feedback.store import Store

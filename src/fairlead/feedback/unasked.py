@@ -15,7 +15,8 @@ from fairlead.feedback import answers
 from fairlead.feedback.accounts import person_behind
 from fairlead.feedback.answers import Receipt
 from fairlead.feedback.assignment import lease_item
-from fairlead.feedback.campaigns import NewItem, campaign_row, item_named, settings_of
+from fairlead.feedback.campaign_items import NewItem, item_named
+from fairlead.feedback.campaigns import campaign_row, settings_of
 from fairlead.feedback.errors import Conflict
 from fairlead.feedback.permissions import LOCAL, Actor
 from fairlead.feedback.store import Store

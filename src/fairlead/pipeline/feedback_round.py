@@ -13,14 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.files import sha256_json
 from fairlead.core.seeds import Seed
-from fairlead.feedback.campaigns import (
-    CampaignInfo,
-    NewBatch,
-    NewCandidate,
-    NewItem,
-    NewSuggestion,
-    find_campaign,
-)
+from fairlead.feedback.campaign_items import NewBatch, NewCandidate, NewItem, NewSuggestion
+from fairlead.feedback.campaigns import CampaignInfo, find_campaign
 from fairlead.feedback.exports.settings import ExportSettings
 from fairlead.feedback.exports.write import ExportInfo, export_into
 from fairlead.feedback.permissions import LOCAL

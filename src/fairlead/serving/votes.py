@@ -13,7 +13,8 @@ from typing import Any, Literal
 from fairlead.core.errors import ConfigError
 from fairlead.core.seeds import Seed
 from fairlead.feedback import campaigns
-from fairlead.feedback.campaigns import CampaignInfo, CampaignSettings, NewCandidate, NewItem
+from fairlead.feedback.campaign_items import NewCandidate, NewItem
+from fairlead.feedback.campaigns import CampaignInfo, CampaignSettings
 from fairlead.feedback.permissions import LOCAL
 from fairlead.feedback.plans import Plan, carry_out
 from fairlead.feedback.store import Store, open_store

@@ -10,8 +10,8 @@ from pathlib import Path
 import uvicorn
 from sqlalchemy import delete, select, update
 
-from fairlead.feedback import accounts, answers, assignment, campaigns
-from fairlead.feedback.campaigns import NewCandidate, NewItem
+from fairlead.feedback import answers, assignment, campaign_items, campaigns, logins
+from fairlead.feedback.campaign_items import NewCandidate, NewItem
 from fairlead.feedback.http.app import create_app
 from fairlead.feedback.http.settings import ServerSettings
 from fairlead.feedback.permissions import LOCAL, Actor
@@ -21,7 +21,7 @@ from fairlead.records import Message
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 PASSWORD = "a long enough password"
-HASH = accounts.hash_password(PASSWORD)
+HASH = logins.hash_password(PASSWORD)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 SCENE = "A friend asks whether to water tomato plants at noon. What do you say?"
@@ -156,7 +156,7 @@ class Site:
         )
         if isinstance(items, int):
             items = [item(kind, f"item {i + 1}") for i in range(items)]
-        campaigns.add_items(self.store, LOCAL, made, items, now=self.now())
+        campaign_items.add_items(self.store, LOCAL, made, items, now=self.now())
         campaigns.add_guideline(self.store, LOCAL, made, GUIDELINES, now=self.now())
         campaigns.set_campaign_state(self.store, LOCAL, made, "open", now=self.now())
         return made
@@ -194,5 +194,5 @@ class Site:
 
     def cookie(self, who: Actor) -> dict[str, str]:
         """A fresh session of somebody, as a browser keeps it."""
-        found = accounts.login(self.store, self.login_of(who), PASSWORD, now=self.now())
+        found = logins.login(self.store, self.login_of(who), PASSWORD, now=self.now())
         return {"name": "fairlead", "value": found.token, "url": self.url}

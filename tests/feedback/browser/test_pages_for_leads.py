@@ -3,7 +3,7 @@
 import pytest
 from labelling_site import PASSWORD
 
-from fairlead.feedback import accounts, assignment, campaigns
+from fairlead.feedback import accounts, assignment, campaign_items, campaigns, logins, profiles
 from fairlead.feedback.permissions import LOCAL
 
 
@@ -68,7 +68,7 @@ def test_flags_people_items_and_guidelines(site, visit, owner):
     assert page.get_by_text("There are no open flags.").is_visible()
     page.get_by_role("link", name="Items").click()
     page.get_by_role("button", name="Reopen item 1").click()
-    assert campaigns.list_items(site.store, LOCAL, campaign)[0].state == "open"
+    assert campaign_items.list_items(site.store, LOCAL, campaign)[0].state == "open"
     page.get_by_role("link", name="People").click()
     page.get_by_label(f"Why {who.pseudonym} is paused").fill("too fast")
     page.get_by_role("button", name=f"Pause {who.pseudonym}").click()
@@ -117,7 +117,7 @@ def test_password_and_key(site, visit):
     page.get_by_label("answer tasks").check()
     page.get_by_role("button", name="Make a key").click()
     key = page.get_by_label("Secret").input_value()
-    assert accounts.token_actor(site.store, key, now=site.now()).scopes == {"label"}
+    assert logins.token_actor(site.store, key, now=site.now()).scopes == {"label"}
     page.goto(f"{site.url}/profile")
     assert key not in page.content()
     page.get_by_role("button", name="Revoke my script").click()
@@ -129,7 +129,7 @@ def test_password_and_key(site, visit):
     page.get_by_role("button", name="Change my password").click()
     assert "Your password is changed." in page.locator(".notice").text_content()
     now = site.now()
-    assert accounts.login(site.store, site.login_of(who), "another password", now=now).token
+    assert logins.login(site.store, site.login_of(who), "another password", now=now).token
 
 
 def test_groups_and_opting_out(site, visit):
@@ -140,7 +140,7 @@ def test_groups_and_opting_out(site, visit):
     page.get_by_role("button", name="Save").last.click()
     page.get_by_label("Give me no work").check()
     page.get_by_role("button", name="Save").first.click()
-    found = accounts.profile(site.store, who)
+    found = profiles.profile(site.store, who)
     assert found.groups == {"country": "Chile", "age": "30 to 39"} and found.content_opt_out
     page.goto(f"{site.url}/campaigns/{campaign}")
     page.get_by_role("button", name="Start").click()

@@ -7,7 +7,7 @@ import pytest
 from labelling_site import PASSWORD, item
 
 from fairlead.feedback import campaigns
-from fairlead.feedback.campaigns import NewCandidate, NewItem
+from fairlead.feedback.campaign_items import NewCandidate, NewItem
 from fairlead.feedback.permissions import LOCAL
 from fairlead.feedback.store.tables import LoginSession
 from fairlead.records import Message

@@ -9,12 +9,12 @@ from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData, UploadFile
 
 from fairlead.core.errors import DataError
-from fairlead.feedback import accounts
-from fairlead.feedback.accounts import LoggedIn
+from fairlead.feedback import logins
 from fairlead.feedback.errors import LoginFailed, Refused
 from fairlead.feedback.http.gate import SAFE, address_of
 from fairlead.feedback.http.limits import Limit, neighbourhood
 from fairlead.feedback.http.settings import ServerSettings
+from fairlead.feedback.logins import LoggedIn
 from fairlead.feedback.permissions import Actor, Scope
 from fairlead.feedback.store import Store
 from fairlead.feedback.work import unstorable
@@ -112,10 +112,10 @@ def visit_of(
                 expected="Bearer and an API token",
                 got=scheme[:20],
             )
-        visit = Visit(accounts.token_actor(store, token.strip(), now=now))
+        visit = Visit(logins.token_actor(store, token.strip(), now=now))
     else:
         cookie = request.cookies.get(cookie_name(settings_of(request)), "")
-        found = accounts.session_actor(store, cookie, now=now)
+        found = logins.session_actor(store, cookie, now=now)
         visit = Visit(found.actor, found.csrf, cookie)
         if request.method not in SAFE and not compare_digest(sent.encode(), found.csrf.encode()):
             raise _wrong_csrf()
@@ -210,10 +210,10 @@ def log_in(request: Request, name: str, password: str) -> LoggedIn:
     """
     slow_logins(request)
     store: Store = request.app.state.store
-    found = accounts.login(store, name, password, now=request.app.state.clock())
+    found = logins.login(store, name, password, now=request.app.state.clock())
     old = request.cookies.get(cookie_name(settings_of(request)), "")
     if old:
-        accounts.logout(store, old)
+        logins.logout(store, old)
     request.state.visit = Visit(found.actor, found.csrf, found.token)
     return found
 
@@ -224,7 +224,7 @@ def set_cookie(request: Request, response: Response, token: str) -> None:
     response.set_cookie(
         cookie_name(settings),
         token,
-        max_age=int(accounts.SESSION.total_seconds()),
+        max_age=int(logins.SESSION.total_seconds()),
         secure=settings.https,
         httponly=True,
         samesite="lax",

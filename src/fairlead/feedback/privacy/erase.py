@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.core.errors import DataError
 from fairlead.feedback import audit
-from fairlead.feedback.campaigns import set_item_state
+from fairlead.feedback.campaign_items import set_item_state
 from fairlead.feedback.permissions import Actor, Thing, missing, require
 from fairlead.feedback.privacy.affected import Affected, affected_stages
 from fairlead.feedback.store import Store

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from fairlead.core.errors import DataError
-from fairlead.feedback import accounts, assignment, campaigns, progress
+from fairlead.feedback import accounts, assignment, campaigns, logins, profiles, progress
 from fairlead.feedback.errors import Conflict, LoginFailed
 from fairlead.feedback.http.rendering import render
 from fairlead.feedback.http.visits import (
@@ -88,7 +88,7 @@ def login_again(request: Request, form: Form) -> Response:
 def logout(request: Request, store: Database, visit: Visitor, now: Now) -> Response:
     """Ends the session and gives back what the person holds."""
     assignment.release_all(store, visit.actor, now=now)
-    accounts.logout(store, visit.session)
+    logins.logout(store, visit.session)
     response = go(request, "/login")
     clear_cookie(request, response)
     return response
@@ -131,7 +131,7 @@ def _invitation(
         secret=secret,
         login=login,
         problem=problem,
-        shortest=accounts.SHORTEST,
+        shortest=logins.SHORTEST,
     )
 
 
@@ -146,8 +146,8 @@ def _said(error: DataError | Conflict) -> str:
 @router.get("/consent")
 def consent_page(request: Request, store: Database, visit: Visitor, next: str = "/") -> Response:
     """What people agree to."""
-    version, text = accounts.current_consent(store) or (None, None)
-    given = accounts.profile(store, visit.actor).consent_version
+    version, text = profiles.current_consent(store) or (None, None)
+    given = profiles.profile(store, visit.actor).consent_version
     return render(
         request,
         "consent.html",
@@ -164,6 +164,6 @@ def agree(request: Request, store: Database, visit: Person, now: Now, form: Form
     """Records that a person agrees to the version they read."""
     fields = fields_of(form.multi_items())
     version = one(fields, "version")
-    accounts.give_consent(store, visit.actor, int(version) if version.isdecimal() else 0, now=now)
+    profiles.give_consent(store, visit.actor, int(version) if version.isdecimal() else 0, now=now)
     target = local_target(one(fields, "next"))
     return go(request, target + ("&" if "?" in target else "?") + "said=agreed")

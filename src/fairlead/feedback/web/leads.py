@@ -6,7 +6,7 @@ from typing import Any, cast, get_args
 from fastapi import APIRouter, Request, Response
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.feedback import accounts, campaigns, progress
+from fairlead.feedback import accounts, campaign_items, campaigns, profiles, progress
 from fairlead.feedback.campaigns import State
 from fairlead.feedback.errors import Conflict, Refused
 from fairlead.feedback.http.api.common import Id, Name
@@ -130,7 +130,7 @@ def accounts_page(request: Request, store: Database, visit: Visitor) -> Response
         section="lead",
         people=accounts.list_people(store, visit.actor),
         projects=campaigns.list_projects(store, visit.actor),
-        consent=accounts.current_consent(store),
+        consent=profiles.current_consent(store),
         notice=notice_of(request),
     )
 
@@ -204,7 +204,7 @@ def new_consent(
     )
     if asked is not None:
         return asked
-    accounts.add_consent(store, visit.actor, text, now=now)
+    profiles.add_consent(store, visit.actor, text, now=now)
     return go(request, "/lead/people?said=changed")
 
 
@@ -280,7 +280,7 @@ def items_page(
 ) -> Response:
     """The items, a page at a time."""
     state, role = state if state in _STATES else "", role if role in _ROLES else ""
-    rows = campaigns.list_items(
+    rows = campaign_items.list_items(
         store,
         visit.actor,
         campaign,
@@ -307,7 +307,7 @@ def reopen(
     request: Request, store: Database, visit: Visitor, now: Now, campaign: Id, item: Id
 ) -> Response:
     """Hands an item out again that too many had skipped."""
-    campaigns.reopen_item(store, visit.actor, item, now=now)
+    campaign_items.reopen_item(store, visit.actor, item, now=now)
     return go(request, f"/lead/campaigns/{campaign}/items?state=open&said=changed")
 
 
@@ -361,7 +361,7 @@ def flags_page(
         request,
         "lead/flags.html",
         **_campaign(request, store, visit, campaign, "flags"),
-        flags=campaigns.list_flags(store, visit.actor, campaign, open_only=all != "yes"),
+        flags=campaign_items.list_flags(store, visit.actor, campaign, open_only=all != "yes"),
         all=all == "yes",
     )
 
@@ -371,7 +371,7 @@ def resolve(
     request: Request, store: Database, visit: Visitor, now: Now, campaign: Id, flag: Id
 ) -> Response:
     """Marks a flag as dealt with."""
-    campaigns.resolve_flag(store, visit.actor, flag, now=now)
+    campaign_items.resolve_flag(store, visit.actor, flag, now=now)
     return go(request, f"/lead/campaigns/{campaign}/flags?said=changed")
 
 

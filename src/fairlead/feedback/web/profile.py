@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from fairlead.core.errors import DataError
-from fairlead.feedback import accounts, assignment
+from fairlead.feedback import assignment, logins, profiles
 from fairlead.feedback.errors import LoginFailed
 from fairlead.feedback.http.api.common import Id
 from fairlead.feedback.http.rendering import render
@@ -45,7 +45,7 @@ def groups(request: Request, store: Database, visit: Person, now: Now, form: For
     if any(not name.strip() or not value.strip() for name, _, value in pairs):
         return _page(request, store, visit, "Write one group per line, as in `country: Chile`.")
     found = {name.strip(): value.strip() for name, _, value in pairs}
-    accounts.set_profile(store, visit.actor, groups=found, now=now)
+    profiles.set_profile(store, visit.actor, groups=found, now=now)
     return go(request, "/profile?said=changed")
 
 
@@ -53,7 +53,7 @@ def groups(request: Request, store: Database, visit: Person, now: Now, form: For
 def content(request: Request, store: Database, visit: Person, now: Now, form: Form) -> Response:
     """Whether the person wants work that comes with a content warning."""
     out = one(fields_of(form.multi_items()), "opt_out") == "yes"
-    accounts.set_profile(store, visit.actor, content_opt_out=out, now=now)
+    profiles.set_profile(store, visit.actor, content_opt_out=out, now=now)
     return go(request, "/profile?said=changed")
 
 
@@ -65,9 +65,7 @@ def password(request: Request, store: Database, visit: Person, now: Now, form: F
         return _page(request, store, visit, "The two new passwords differ.")
     slow_logins(request)
     try:
-        accounts.change_password(
-            store, visit.actor, one(fields, "old"), one(fields, "new"), now=now
-        )
+        logins.change_password(store, visit.actor, one(fields, "old"), one(fields, "new"), now=now)
     except LoginFailed:
         return _page(request, store, visit, "The old password is wrong.")
     except DataError as error:
@@ -79,7 +77,7 @@ def password(request: Request, store: Database, visit: Person, now: Now, form: F
 def logout_everywhere(request: Request, store: Database, visit: Person, now: Now) -> Response:
     """Ends all sessions of the person."""
     assignment.release_all(store, visit.actor, now=now)
-    accounts.logout_everywhere(store, visit.actor)
+    logins.logout_everywhere(store, visit.actor)
     return _left(request, "everywhere")
 
 
@@ -91,7 +89,7 @@ def make_key(request: Request, store: Database, visit: Person, now: Now, form: F
     if not scopes:
         return _page(request, store, visit, "Choose what the key is for.")
     name = one(fields, "name").strip() or "a program"
-    plain = accounts.create_token(store, visit.actor, name, scopes, now=now)  # pyright: ignore
+    plain = logins.create_token(store, visit.actor, name, scopes, now=now)  # pyright: ignore
     return render(
         request,
         "secret.html",
@@ -118,7 +116,7 @@ def revoke(
     )
     if asked is not None:
         return asked
-    accounts.revoke_token(store, visit.actor, key, now=now)
+    logins.revoke_token(store, visit.actor, key, now=now)
     return go(request, "/profile?said=changed")
 
 
@@ -184,11 +182,11 @@ def _page(request: Request, store: Store, visit: Visit, problem: str = "") -> Re
         "profile.html",
         status_code=422 if problem else 200,
         section="profile",
-        profile=accounts.profile(store, visit.actor),
-        consent=accounts.current_consent(store),
-        keys=accounts.list_tokens(store, visit.actor),
+        profile=profiles.profile(store, visit.actor),
+        consent=profiles.current_consent(store),
+        keys=logins.list_tokens(store, visit.actor),
         scopes=SCOPES,
-        shortest=accounts.SHORTEST,
+        shortest=logins.SHORTEST,
         problem=problem,
         notice=notice_of(request),
     )

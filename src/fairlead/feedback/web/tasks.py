@@ -13,13 +13,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from fairlead.feedback import answers, assignment, campaigns, progress
-from fairlead.feedback.assignment import FLAG_REASONS, SKIP_REASONS, Nothing, Task
+from fairlead.feedback.assignment import FLAG_REASONS, SKIP_REASONS, Nothing
 from fairlead.feedback.errors import Conflict, InvalidAnswer
 from fairlead.feedback.http.api.common import Id
 from fairlead.feedback.http.problems import wants_json
 from fairlead.feedback.http.rendering import below_root, render, ui_version
 from fairlead.feedback.http.visits import Database, Form, Now, Visit, Visitor
 from fairlead.feedback.permissions import Actor
+from fairlead.feedback.shown_tasks import Task
 from fairlead.feedback.store import Store
 from fairlead.feedback.web import forms
 from fairlead.feedback.web.forms import LETTERS, Fields, Filled, one

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 from fastapi import Request, Response
 from pydantic import Field
 
-from fairlead.feedback import accounts, audit
+from fairlead.feedback import accounts, audit, logins, profiles
 from fairlead.feedback.accounts import Person as Account
-from fairlead.feedback.accounts import Profile, TokenInfo
 from fairlead.feedback.audit import Verdict
 from fairlead.feedback.http.api.common import BIG, Id, Name, part
 from fairlead.feedback.http.visits import (
@@ -22,7 +21,9 @@ from fairlead.feedback.http.visits import (
     settings_of,
     slow_logins,
 )
+from fairlead.feedback.logins import TokenInfo
 from fairlead.feedback.permissions import Role, Scope, Thing, require
+from fairlead.feedback.profiles import Profile
 from fairlead.records import Record
 
 router = part("people")
@@ -118,13 +119,13 @@ class AccountState(Record):
 def profile(store: Database, visit: Visitor) -> Profile:
     """What is known about you."""
     need_scope(visit, "label", "read")
-    return accounts.profile(store, visit.actor)
+    return profiles.profile(store, visit.actor)
 
 
 @router.patch("/me", status_code=204)
 def set_profile(store: Database, visit: Person, now: Now, body: ProfileChange) -> None:
     """Say which groups you belong to, or that you do not want to see what may distress."""
-    accounts.set_profile(
+    profiles.set_profile(
         store, visit.actor, groups=body.groups, content_opt_out=body.content_opt_out, now=now
     )
 
@@ -140,28 +141,28 @@ def change_password(
 ) -> None:
     """Set a new password; ends all your sessions, this one too."""
     slow_logins(request)
-    accounts.change_password(store, visit.actor, body.old, body.new, now=now)
+    logins.change_password(store, visit.actor, body.old, body.new, now=now)
     clear_cookie(request, response)
 
 
 @router.post("/me/logout-everywhere", status_code=204)
 def logout_everywhere(request: Request, response: Response, store: Database, visit: Person) -> None:
     """End all your sessions."""
-    accounts.logout_everywhere(store, visit.actor)
+    logins.logout_everywhere(store, visit.actor)
     clear_cookie(request, response)
 
 
 @router.get("/consent")
 def consent(store: Database, visit: Visitor) -> ConsentText | None:
     """What you are asked to agree to; null if there is no such text."""
-    found = accounts.current_consent(store)
+    found = profiles.current_consent(store)
     return None if found is None else ConsentText(version=found[0], text=found[1])
 
 
 @router.post("/consent", status_code=201)
 def add_consent(store: Database, visit: Visitor, now: Now, body: NewConsent) -> ConsentText:
     """Store a new version of the text; owners only."""
-    version = accounts.add_consent(store, visit.actor, body.text, now=now)
+    version = profiles.add_consent(store, visit.actor, body.text, now=now)
     return ConsentText(version=version, text=body.text)
 
 
@@ -169,7 +170,7 @@ def add_consent(store: Database, visit: Visitor, now: Now, body: NewConsent) -> 
 def give_consent(store: Database, visit: Visitor, now: Now, body: Agreed) -> None:
     """Agree to the current version."""
     need_scope(visit, "label")
-    accounts.give_consent(store, visit.actor, body.version, now=now)
+    profiles.give_consent(store, visit.actor, body.version, now=now)
 
 
 @router.post("/me/withdraw")
@@ -204,13 +205,13 @@ def forget(
 @router.get("/me/tokens")
 def list_tokens(store: Database, visit: Person) -> list[TokenInfo]:
     """Your tokens, without their secrets."""
-    return accounts.list_tokens(store, visit.actor)
+    return logins.list_tokens(store, visit.actor)
 
 
 @router.post("/me/tokens", status_code=201)
 def create_token(store: Database, visit: Person, now: Now, body: NewToken) -> Token:
     """Make a key for a program. It is shown now and never again."""
-    plain = accounts.create_token(
+    plain = logins.create_token(
         store, visit.actor, body.name, body.scopes, valid=timedelta(days=body.days), now=now
     )
     return Token(token=plain)
@@ -219,7 +220,7 @@ def create_token(store: Database, visit: Person, now: Now, body: NewToken) -> To
 @router.delete("/me/tokens/{token}", status_code=204)
 def revoke_token(store: Database, visit: Person, now: Now, token: Id) -> None:
     """End one of your tokens."""
-    accounts.revoke_token(store, visit.actor, token, now=now)
+    logins.revoke_token(store, visit.actor, token, now=now)
 
 
 # Others

@@ -6,17 +6,12 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import Field
 
-from fairlead.feedback import accounts, campaigns, progress
+from fairlead.feedback import accounts, campaign_items, campaigns, progress
+from fairlead.feedback.campaign_items import Added, FlagRow, ItemRole, ItemRow, NewBatch, NewItem
 from fairlead.feedback.campaigns import (
-    Added,
     CampaignInfo,
     CampaignSettings,
-    FlagRow,
     GuidelineInfo,
-    ItemRole,
-    ItemRow,
-    NewBatch,
-    NewItem,
     ProjectInfo,
     State,
 )
@@ -228,7 +223,7 @@ def list_items(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[ItemRow]:
     """Items in order of their number; hand the last one over as `after` for the next page."""
-    return campaigns.list_items(
+    return campaign_items.list_items(
         store, visit.actor, campaign, state=state, role=role, after=after, limit=limit
     )
 
@@ -236,7 +231,9 @@ def list_items(
 @router.post("/campaigns/{campaign}/items", status_code=201)
 def add_items(store: Database, visit: Visitor, now: Now, campaign: Id, body: NewItems) -> Added:
     """Add items. Items that are there with the same content are counted as known."""
-    return campaigns.add_items(store, visit.actor, campaign, body.items, batch=body.batch, now=now)
+    return campaign_items.add_items(
+        store, visit.actor, campaign, body.items, batch=body.batch, now=now
+    )
 
 
 @router.put("/campaigns/{campaign}/priority")
@@ -244,14 +241,16 @@ def set_priority(
     store: Database, visit: Visitor, now: Now, campaign: Id, body: NewPriority
 ) -> Changed:
     """Set the priority of items; larger comes first."""
-    found = campaigns.set_priority(store, visit.actor, campaign, body.items, body.priority, now=now)
+    found = campaign_items.set_priority(
+        store, visit.actor, campaign, body.items, body.priority, now=now
+    )
     return Changed(found=found)
 
 
 @router.post("/items/{item}/reopen", status_code=204)
 def reopen_item(store: Database, visit: Visitor, now: Now, item: Id) -> None:
     """Hand an item out again that too many people had skipped."""
-    campaigns.reopen_item(store, visit.actor, item, now=now)
+    campaign_items.reopen_item(store, visit.actor, item, now=now)
 
 
 # Flags
@@ -262,13 +261,13 @@ def list_flags(
     store: Database, visit: Visitor, campaign: Id, open_only: bool = True
 ) -> list[FlagRow]:
     """What people flagged, oldest first."""
-    return campaigns.list_flags(store, visit.actor, campaign, open_only=open_only)
+    return campaign_items.list_flags(store, visit.actor, campaign, open_only=open_only)
 
 
 @router.post("/flags/{flag}/resolve", status_code=204)
 def resolve_flag(store: Database, visit: Visitor, now: Now, flag: Id) -> None:
     """Mark a flag as dealt with."""
-    campaigns.resolve_flag(store, visit.actor, flag, now=now)
+    campaign_items.resolve_flag(store, visit.actor, flag, now=now)
 
 
 # Progress

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Request, Response
 from pydantic import Field
 
-from fairlead.feedback import accounts, assignment
+from fairlead.feedback import accounts, assignment, logins
 from fairlead.feedback.http.api.common import part
 from fairlead.feedback.http.visits import (
     Database,
@@ -79,5 +79,5 @@ def accept_invitation(request: Request, store: Database, now: Now, body: Accepta
 def log_out(request: Request, response: Response, store: Database, visit: Person, now: Now) -> None:
     """Log out, and give back what you hold."""
     assignment.release_all(store, visit.actor, now=now)
-    accounts.logout(store, visit.session)
+    logins.logout(store, visit.session)
     clear_cookie(request, response)

@@ -7,10 +7,11 @@ from pydantic import Field
 
 from fairlead.feedback import answers, assignment, progress
 from fairlead.feedback.answers import Receipt, RecentAnswer
-from fairlead.feedback.assignment import FLAG_REASONS, SKIP_REASONS, Lease, Nothing, Task
+from fairlead.feedback.assignment import FLAG_REASONS, SKIP_REASONS, Lease, Nothing
 from fairlead.feedback.http.api.common import BIG, Id, part
 from fairlead.feedback.http.visits import Database, Now, Visitor, need_scope
 from fairlead.feedback.progress import OwnProgress
+from fairlead.feedback.shown_tasks import Task
 from fairlead.records import Record
 
 router = part("work")
