@@ -37,7 +37,7 @@ test-all: lint
 test-interop:
 	$(PYTHON) -m venv .venv-interop
 	.venv-interop/bin/pip install -q -c constraints.txt torch==2.13.0
-	.venv-interop/bin/pip install -q -c constraints.txt -e '.[inspect,lm-eval]' pytest pytest-timeout beartype
+	.venv-interop/bin/pip install -q -c constraints.txt -e '.[inspect,lm-eval]' pytest pytest-timeout beartype hypothesis
 	OMP_NUM_THREADS=1 .venv-interop/bin/python -m pytest tests/interop
 
 # What does not pass is missing from the page; results of other devices stay in it.

@@ -104,6 +104,22 @@ def test_choices_by_their_probabilities(ask):
     assert found.passages[0].baseline == "n2"
 
 
+def test_questions_of_its_own_have_their_answers_in_every_place():
+    def at(place):
+        def behave(q, _):
+            count = len(q.options)
+            return Answer(probabilities=tuple(float(i == place % count) for i in range(count)))
+
+        return behave
+
+    task = ChoiceTask(name="simple questions", items=1000)
+    found = Capability(tasks=(task,)).run(_subject(at(0), at(1)))
+    row = found.tables[0].rows[0]
+    # Whoever always says the same letter is right no more often than by chance.
+    assert row[2:4] == (pytest.approx(0.3, abs=0.08), pytest.approx(0.3, abs=0.08))
+    assert found.gates[0].items > 300
+
+
 def test_formats_of_choices():
     plain = {"question": "q", "choices": ["x", "y"], "answer": "B"}
     arc = {"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"}

@@ -120,6 +120,18 @@ def test_paraphrases_of_the_data_come_first():
     assert found.gates[0].change.value == 0.0
 
 
+def test_questions_of_its_own():
+    # Always the same letter: in random orders of three or four choices another answer each time.
+    def first(question, draws):
+        return Answer(probabilities=tuple(float(i == 0) for i in range(4))[: len(question.options)])
+
+    found = Consistency(items=60, ways=("words", "order")).run(_subject(first, first))
+    assert found.gates[0].items == 60
+    rows = _rows(found)
+    assert rows["words"][1:3] == (1.0, 1.0)
+    assert rows["order"][1] < 0.5
+
+
 def test_errors_count_against_the_candidate():
     def ours(question, draws):
         text = question.prompt.messages[-1].content
@@ -135,7 +147,7 @@ def test_errors_count_against_the_candidate():
 
 def test_settings_and_data_that_make_no_sense():
     with pytest.raises(ValueError, match="either `data` or `reworded`"):
-        Consistency()
+        Consistency(data="d", reworded="r")
     with pytest.raises(ValueError, match="each once"):
         Consistency(data="d", ways=("words", "words"))
     prompts = ({"prompt": f"Question {i}"} for i in range(3))

@@ -10,6 +10,7 @@ import torch
 
 from fairlead.audits.base import Model, Subject
 from fairlead.audits.diversity import Diversity, alike, loss, token_entropy
+from fairlead.audits.items.own.openings import own_openings
 from fairlead.audits.planted.cases import CASES, flagged
 from fairlead.audits.planted.diversity import sampled
 from fairlead.audits.planted.drift import small_policy
@@ -47,6 +48,23 @@ def _found(ours, theirs, *, prompts=10, rewards=None, **settings):
             rewards=rewards or {},
         )
         return Diversity.model_validate({"prompts": path, "samples": 4} | settings).run(subject)
+
+
+def test_requests_of_its_own():
+    assert len({opening.messages[0].content for opening in own_openings()}) == 120
+    heard: list[str] = []
+
+    def behave(question: Question, draws: np.random.Generator) -> Answer:
+        heard.append(question.prompt.messages[0].content)
+        return Answer(text=_four(0, question.sample))
+
+    models = (Model(name, Scripted(behave, seed=Seed(0))) for name in "cb")
+    candidate, baseline = models
+    subject = Subject(candidate=candidate, baseline=baseline, seed=Seed(0))
+    found = Diversity(items=30, samples=4).run(subject)
+    assert len(set(heard)) == 30
+    assert {Prompt.of(text) for text in heard} <= set(own_openings())
+    assert found.gates[0].items == 30
 
 
 def _four(i: int, k: int) -> str:

@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
 from fairlead.audits.base import Audit, Model, Subject
 from fairlead.audits.items.choices import asked as lettered
+from fairlead.audits.items.drawing import drawn
 from fairlead.audits.items.multiple_choice import ChoiceItem, read_choices
-from fairlead.audits.replies import drawn
+from fairlead.audits.items.own.questions import choices_of, own_questions
+from fairlead.audits.items.reading import Items
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import NamedEstimate
 from fairlead.core.gates import LEVEL, Gate
@@ -69,6 +71,9 @@ class ChoiceTask(_Task):
     """Questions with choices, answered by the probability of each."""
 
     kind: Literal["choices"] = "choices"
+    data: str = ""
+    """File or data set with its items; empty for simple questions of the package's own, which show
+    what was lost and not what is known."""
     ask: Literal["letters", "words"] = "letters"
     """Choices are listed and a letter is asked for; or each is scored as the reply itself, which
     models that follow no instructions need."""
@@ -115,7 +120,7 @@ class Capability(Audit):
     @property
     def data(self) -> tuple[str, ...]:
         """Data of all tasks."""
-        return tuple(task.data for task in self.tasks)
+        return tuple(task.data for task in self.tasks if task.data)
 
     def run(self, subject: Subject) -> Finding:
         """Asks both models every task."""
@@ -230,7 +235,7 @@ def _wrong(task: ProblemTask, problem: Problem, answer: Answer) -> float:
 
 
 def _choices(task: ChoiceTask, subject: Subject, seed: Seed) -> _Taken:
-    read = read_choices(subject.locate(task.data))
+    read = read_choices(subject.locate(task.data)) if task.data else Items(_own(), ())
     items = drawn(read.items, task.items, seed)
     questions = [_asked(task, item) for item in items]
     ours, theirs = (_chosen(model, questions) for model in (subject.candidate, subject.baseline))
@@ -242,6 +247,15 @@ def _choices(task: ChoiceTask, subject: Subject, seed: Seed) -> _Taken:
         states=[*ours[1], *theirs[1]],
         notes=read.notes,
     )
+
+
+def _own() -> tuple[ChoiceItem, ...]:
+    found: list[ChoiceItem] = []
+    for number, question in enumerate(own_questions()):
+        choices = choices_of(number, question)
+        right = choices.index(question.right[0])
+        found.append(ChoiceItem(question.question, choices, right, question.subset))
+    return tuple(found)
 
 
 def _asked(task: ChoiceTask, item: ChoiceItem) -> Question:

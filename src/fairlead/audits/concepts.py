@@ -19,7 +19,8 @@ from scipy.stats import hypergeom
 
 from fairlead.audits.base import Audit, Subject
 from fairlead.audits.items.attributes import ATTRIBUTES, has, without
-from fairlead.audits.items.preferences import Preference, drawn, read_preferences
+from fairlead.audits.items.drawing import drawn
+from fairlead.audits.items.preferences import Preference, read_preferences
 from fairlead.audits.scoring import Floats, Scores
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.estimates import Estimate, NamedEstimate

@@ -17,8 +17,11 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from fairlead.audits.base import Audit, Model, Subject
 from fairlead.audits.items.choices import asked as lettered
+from fairlead.audits.items.drawing import drawn
+from fairlead.audits.items.own.questions import choices_of, own_questions
+from fairlead.audits.items.reading import Items
 from fairlead.audits.items.rewordings import FRAMES, PEOPLE, RewordedItem, read_reworded
-from fairlead.audits.replies import drawn, spoken
+from fairlead.audits.replies import spoken
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import NamedEstimate
 from fairlead.core.results import Cell, Finding, Passage, Table
@@ -74,7 +77,8 @@ class Consistency(Audit):
 
     kind: Literal["consistency"] = "consistency"
     data: str = ""
-    """Records whose prompts are asked; problems where answers are known."""
+    """Records whose prompts are asked; problems where answers are known. Without this and
+    `reworded`, simple questions of the package's own are asked, with choices."""
     reworded: str = ""
     """Rows with `question`, `paraphrases` or `choices`, and `answer`, in place of `data`."""
     items: PositiveInt = 300
@@ -95,7 +99,7 @@ class Consistency(Audit):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if bool(self.data) == bool(self.reworded):
+        if self.data and self.reworded:
             raise ValueError("name either `data` or `reworded`")
         if not self.ways or len(set(self.ways)) < len(self.ways):
             raise ValueError("ways must be some, each once")
@@ -130,11 +134,12 @@ class Consistency(Audit):
     # Asking
 
     def _items(self, subject: Subject, seed: Seed) -> tuple[list[_Asked], tuple[str, ...]]:
-        if self.reworded:
-            read = read_reworded(subject.locate(self.reworded))
+        if self.reworded or not self.data:
+            own = Items(_own(), ())
+            read = read_reworded(subject.locate(self.reworded)) if self.reworded else own
             kept = drawn(read.items, self.items, seed.child("items"))
             made = [self._reworded(item, seed.child("order", i)) for i, item in enumerate(kept)]
-            return _with_ways(made, self.reworded), read.notes
+            return _with_ways(made, self.reworded or "the package's own questions"), read.notes
         found = [r for r in subject.records(self.data) if isinstance(r, Problem)]
         if found:
             kept = drawn(found, self.items, seed.child("items"))
@@ -215,6 +220,13 @@ class Consistency(Audit):
         cut = {way: asked[: self.variants] for way, asked in ways.items()}
         same = [(plain, _choice(own, item.answer))]
         return _Asked(plain.prompt, {SAME: same, **cut})
+
+
+def _own() -> tuple[RewordedItem, ...]:
+    return tuple(
+        RewordedItem(q.question, choices=choices_of(i, q), answer=q.right[0])
+        for i, q in enumerate(own_questions())
+    )
 
 
 def consistency(answers: Sequence[str]) -> float:

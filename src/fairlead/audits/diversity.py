@@ -19,6 +19,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from fairlead.audits.base import Audit, Model, Subject
+from fairlead.audits.items.drawing import drawn
+from fairlead.audits.items.own.openings import own_openings
 from fairlead.audits.replies import (
     prompts_of,
     replies,
@@ -82,8 +84,8 @@ class Diversity(Audit):
     """Share of different n-grams among samples of a prompt, beside the baseline's."""
 
     kind: Literal["diversity"] = "diversity"
-    prompts: str
-    """Records whose prompts are asked."""
+    prompts: str = ""
+    """Records whose prompts are asked; empty for open requests of the package's own."""
     items: PositiveInt = 100
     """Prompts at most, drawn at random."""
     samples: PositiveInt = Field(default=16, ge=2)
@@ -100,6 +102,11 @@ class Diversity(Audit):
     """Largest loss of different n-grams that is accepted, as a share of the baseline's."""
     file_fields: ClassVar[tuple[str, ...]] = ("prompts",)
 
+    def _asked(self, subject: Subject, seed: Seed) -> Sequence[Prompt]:
+        if self.prompts:
+            return prompts_of(subject, self.prompts, self.items, seed)
+        return drawn(own_openings(), self.items, seed)
+
     def check(self, subject: Subject) -> None:
         """Refuses a reward that is not there.
 
@@ -114,7 +121,7 @@ class Diversity(Audit):
         """Samples from both models."""
         self.check(subject)
         seed = subject.seed.child(self.title)
-        asked = prompts_of(subject, self.prompts, self.items, seed.child("items"))
+        asked = self._asked(subject, seed.child("items"))
         ours = self._samples(subject.candidate, asked)
         theirs = self._samples(subject.baseline, asked)
         rows = np.array([_shares(a, b) for a, b in zip(ours, theirs, strict=True)])

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from fairlead.audits.base import Audit, Need, Subject
+from fairlead.audits.items.drawing import drawn
 from fairlead.audits.items.unrelated import UNRELATED
-from fairlead.audits.replies import drawn, prompts_of, same_tokens
+from fairlead.audits.replies import prompts_of, same_tokens
 from fairlead.core.errors import ConfigError
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.gates import LEVEL

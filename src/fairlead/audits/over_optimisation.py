@@ -20,7 +20,8 @@ from pydantic import Field, PositiveInt
 
 from fairlead.audits.base import Audit, Need, Subject
 from fairlead.audits.ensembles import combining, disagreement, members_of
-from fairlead.audits.replies import drawn, reward_named, values_of
+from fairlead.audits.items.drawing import drawn
+from fairlead.audits.replies import reward_named, values_of
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.gates import LEVEL
@@ -410,7 +411,7 @@ class _Asking:
             for i in order
         )
 
-    def _drawn(self) -> tuple[Sequence[Prompt | Problem], list[tuple[int, Ids]]]:
+    def _drawn(self) -> tuple[Sequence[Prompt | Problem], tuple[tuple[int, Ids], ...]]:
         records = tasks(self.subject.records(self.audit.data))
         room = min(self.baseline.context, self.candidate.context) - self.audit.max_new_tokens
         kept, _ = encode_prompts([prompt_of(r) for r in records], self.chat, max_length=room)

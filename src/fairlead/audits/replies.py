@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.audits.base import Model, Subject
+from fairlead.audits.items.drawing import drawn
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seeds import Seed
 from fairlead.data.chat import ChatFormat
@@ -18,13 +19,7 @@ from fairlead.rewards.base import Reply, RewardSource, Scored
 T = TypeVar("T")
 
 
-def drawn(values: Sequence[T], most: int, seed: Seed) -> list[T]:
-    """At most so many of the values, drawn at random, in their order."""
-    order = seed.numpy().permutation(len(values))
-    return [values[i] for i in sorted(order[:most])]
-
-
-def prompts_of(subject: Subject, name: str, most: int, seed: Seed) -> list[Prompt]:
+def prompts_of(subject: Subject, name: str, most: int, seed: Seed) -> tuple[Prompt, ...]:
     """Different prompts of whatever records there are, at most so many.
 
     Raises:

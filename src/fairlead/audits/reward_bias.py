@@ -16,8 +16,9 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from fairlead.audits.base import Audit, Need, Subject
+from fairlead.audits.items.drawing import drawn
 from fairlead.audits.items.edits import EDITS, changed_words, placebo
-from fairlead.audits.items.preferences import Preference, drawn, read_preferences
+from fairlead.audits.items.preferences import Preference, read_preferences
 from fairlead.audits.scoring import Floats, Scores, Text
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate, NamedEstimate

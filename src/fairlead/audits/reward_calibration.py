@@ -17,7 +17,8 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from scipy.special import entr, expit, xlogy
 
 from fairlead.audits.base import Audit, Need, Subject
-from fairlead.audits.items.preferences import Preference, drawn, read_preferences
+from fairlead.audits.items.drawing import drawn
+from fairlead.audits.items.preferences import Preference, read_preferences
 from fairlead.audits.scoring import Floats, Scores, state_of
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.gates import LEVEL, Gate

@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from fairlead.audits.base import Audit, Need, Subject
-from fairlead.audits.items.preferences import Preference, drawn, read_preferences
+from fairlead.audits.items.drawing import drawn
+from fairlead.audits.items.preferences import Preference, read_preferences
 from fairlead.audits.items.rewrites import REWRITES
 from fairlead.audits.scoring import Floats, Scores, Text
 from fairlead.core.gates import Gate

@@ -1,5 +1,6 @@
 """What `fairlead audit` does: a recipe of one stage, or the test of the audits themselves."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,12 +69,18 @@ def _read(path: Path) -> Any:
 
 def gate_table(gates: Sequence[Gate]) -> Table:
     """The gates with what decides them."""
-    table = Table("gate", "change", "margin", "items", "unscored", "verdict", "needed")
+    table = Table()
+    table.add_column("gate", overflow="fold")
+    for name in ("change", "margin", "items", "unscored"):
+        table.add_column(name)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("needed")
     for gate in gates:
-        change = f"{gate.change.value:+.4f} [{gate.change.low:+.4f}, {gate.change.high:+.4f}]"
+        # A place to break the line at; names are longer than a narrow terminal has room for.
+        name = gate.name.replace("/", " / ")
         table.add_row(
-            gate.name + ("" if gate.hard else " (informs)"),
-            change,
+            name if gate.hard else f"{name} (informs)",
+            _change(gate.change),
             f"{gate.margin:g}",
             str(gate.items),
             str(sum(gate.unscored.values())),
@@ -81,6 +88,12 @@ def gate_table(gates: Sequence[Gate]) -> Table:
             "" if gate.needed is None else f"{gate.needed:,}",
         )
     return table
+
+
+def _change(change: Estimate) -> str:
+    if math.isnan(change.low) or math.isnan(change.high):
+        return "no interval"
+    return f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
 
 
 def proof_table(found: SelfTest) -> list[Table]:

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from fairlead.audits.items.reading import BadItem, Items, read_items
-from fairlead.core.seeds import Seed
 from fairlead.data.readers.reading import detect
 from fairlead.data.readers.registry import FORMATS, BadRow, is_own
 from fairlead.records import Comparison, Prompt, Provenance, Ranking, Record
@@ -55,13 +54,6 @@ def read_preferences(place: str, columns: Sequence[str] = ()) -> Items[Preferenc
     seen: dict[tuple[str, ...], str] = {}
     rows = read_items(place, lambda row: _parse(row, place, wanted, seen), expected=EXPECTED)
     return Items(tuple(chain.from_iterable(rows.items)), rows.notes)
-
-
-def drawn(items: Sequence[Preference], most: int, seed: Seed) -> list[Preference]:
-    """At most so many of them, at random, in their order."""
-    if len(items) <= most:
-        return list(items)
-    return [items[i] for i in sorted(seed.numpy().permutation(len(items))[:most])]
 
 
 def _parse(

@@ -92,6 +92,13 @@ def own_questions() -> tuple[KnownQuestion, ...]:
     )
 
 
+def choices_of(number: int, question: KnownQuestion) -> tuple[str, ...]:
+    """The right answer among wrong ones; its place goes round with the number."""
+    every = (question.right[0], *question.wrong)
+    start = number % len(every)
+    return every[start:] + every[:start]
+
+
 def _sums() -> Iterator[KnownQuestion]:
     for i in range(170):
         a, b = 12 + 7 * i % 83, 11 + 5 * i % 61
