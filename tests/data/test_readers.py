@@ -95,6 +95,16 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "model_b": "y",
         }
     ],
+    "pandalm": [
+        {
+            "instruction": "a",
+            "input": "more",
+            "response1": "b",
+            "response2": "c",
+            "annotator1": 2,
+        }
+    ],
+    "mt-bench": [{"turns": ["a", "and then?"], "category": "writing"}],
     "finegrained-rlhf": [
         {
             "question": "q",
@@ -316,6 +326,22 @@ def test_pairwise_labels_mean_what_their_source_says(tmp_path):
         ("c", 2.0),
     ]
     assert found[0].prompt.provenance.annotator == "ann1"
+
+
+def test_each_annotator_of_a_pair_gives_a_comparison(tmp_path):
+    row = {**ROWS["pandalm"][0], "annotator2": 0}
+    found = read(write(tmp_path / "r.jsonl", [row])).records
+    pairs = [r for r in found if isinstance(r, Comparison)]
+    assert [(c.chosen, c.rejected, c.tie) for c in pairs] == [("c", "b", False), ("b", "c", True)]
+    assert [c.prompt.provenance.annotator for c in pairs] == ["annotator1", "annotator2"]
+    assert {c.prompt.first_user_turn for c in pairs} == {"a\n\nmore"}
+    bad = read(write(tmp_path / "r.jsonl", [row, {**row, "annotator2": 3}])).rejected
+    assert [(r.row, r.field, r.got) for r in bad] == [(2, "annotator2", "int 3")]
+
+
+def test_the_first_turn_is_the_prompt(tmp_path):
+    record = only(tmp_path, ROWS["mt-bench"][0])
+    assert (record.first_user_turn, record.subset) == ("a", "writing")
 
 
 def test_consistent_preferences_become_a_ranking_with_the_passages_above(tmp_path):

@@ -32,6 +32,9 @@ COUNTS = [
     ("openai-rbr-gold/train.jsonl.gz", "demonstration", {"Demonstration": 230}, 18),
     ("xstest/completion_labels.part-A.jsonl.gz", "demonstration", {"Demonstration": 612}, 918),
     ("xstest/xstest_prompts.part-A.jsonl.gz", "prompts", {"Prompt": 306}, 0),
+    ("mt-bench/mt_bench_questions.jsonl.gz", "mt-bench", {"Prompt": 80}, 0),
+    ("mt-bench/vicuna_bench_questions.jsonl.gz", "mt-bench", {"Prompt": 80}, 0),
+    ("pandalm", "pandalm", {"Comparison": 3 * 712}, 0),
 ]
 
 
@@ -61,6 +64,14 @@ def test_verdicts():
     assert subsets == {"honest": 56, "harmless": 40, "helpful": 34, "other": 31}
     kto = read(DATA / "llamafactory-demo/kto_en.jsonl.gz").records
     assert sum(r.value for r in kto if isinstance(r, Rating)) == 150
+
+
+def test_every_annotator_has_a_say():
+    said = [r for r in read(DATA / "pandalm").records if isinstance(r, Comparison)]
+    assert sum(r.tie for r in said) == 251
+    assert Counter(r.prompt.provenance.annotator for r in said) == {
+        f"annotator{i}": 712 for i in (1, 2, 3)
+    }
 
 
 def test_rankings_hold_every_preference_of_the_source():

@@ -240,3 +240,30 @@ def arena_votes(row: Row, at: Provenance) -> Iterator[Comparison]:
         rejected=worse,
         tie=ARENA[winner] == 0,
     )
+
+
+PANDALM = {1: 1, 2: -1, 0: 0}
+
+
+@reader("pandalm", has("instruction", "response1", "response2", "annotator1"))
+def pandalm(row: Row, at: Provenance) -> Iterator[Comparison]:
+    """PandaLM's test set: two answers and what each of several annotators says (0 is a tie).
+
+    Every annotator's verdict is a comparison of its own, with the annotator's name, so that their
+    agreement can be measured.
+    """
+    asked = prompt(row, at, "instruction")
+    first, second = text(row, "response1"), text(row, "response2")
+    for name in (n for n in row if n.startswith("annotator")):
+        verdict = row[name]
+        if isinstance(verdict, bool) or not isinstance(verdict, int) or verdict not in PANDALM:
+            raise BadRow(name, "one of " + ", ".join(map(str, PANDALM)), shown(verdict))
+        score = PANDALM[verdict]
+        better, worse = (first, second) if score >= 0 else (second, first)
+        by = asked.provenance.model_copy(update={"annotator": name})
+        yield Comparison(
+            prompt=asked.model_copy(update={"provenance": by}),
+            chosen=better,
+            rejected=worse,
+            tie=score == 0,
+        )

@@ -157,3 +157,16 @@ def prompts(row: Row, at: Provenance) -> Iterator[Prompt]:
         yield asked
     else:
         yield asked.model_copy(update={"subset": label})
+
+
+@reader("mt-bench", lambda row: has("turns")(row) and "choices" not in row)
+def mt_bench(row: Row, at: Provenance) -> Iterator[Prompt]:
+    """MT-Bench's questions: the first of the `turns` is the prompt, the category its subset.
+
+    Later turns answer a reply that is yet to come, so a single prompt cannot hold them.
+    """
+    turns = row["turns"]
+    if not isinstance(turns, list) or not turns:
+        raise BadRow("turns", "a list of what the user says", shown(turns))
+    spoken = (Message(role="user", content=string(turns[0], "turns")),)
+    yield make_prompt(spoken, row, at, "turns")
