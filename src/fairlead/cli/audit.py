@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.table import Table
+from rich.table import Column, Table
 
 from fairlead.audits.self_test import CaseResult, Coverage, SelfTest
 from fairlead.core.errors import ConfigError
@@ -69,12 +69,8 @@ def _read(path: Path) -> Any:
 
 def gate_table(gates: Sequence[Gate]) -> Table:
     """The gates with what decides them."""
-    table = Table()
-    table.add_column("gate", overflow="fold")
-    for name in ("change", "margin", "items", "unscored"):
-        table.add_column(name)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("needed")
+    verdict = Column("verdict", no_wrap=True)
+    table = Table(_name("gate"), "change", "margin", "items", "unscored", verdict, "needed")
     for gate in gates:
         # A place to break the line at; names are longer than a narrow terminal has room for.
         name = gate.name.replace("/", " / ")
@@ -90,6 +86,11 @@ def gate_table(gates: Sequence[Gate]) -> Table:
     return table
 
 
+def _name(head: str) -> Column:
+    """A column whose long words are broken, not cut."""
+    return Column(head, overflow="fold")
+
+
 def _change(change: Estimate) -> str:
     if math.isnan(change.low) or math.isnan(change.high):
         return "no interval"
@@ -98,14 +99,15 @@ def _change(change: Estimate) -> str:
 
 def proof_table(found: SelfTest) -> list[Table]:
     """How the audits did on planted defects, and how intervals cover."""
-    cases = Table("planted defect", "audit", "found", "false alarms", "passes clean", "proven")
+    names = _name("planted defect"), _name("audit")
+    cases = Table(*names, "found", "false alarms", "passes clean", "proven")
     for one in found.audits:
         shares = map(_share, (one.power, one.false_alarm, one.passed))
         cases.add_row(one.name, one.audit, *shares, _said(one))
     intervals = Table("interval of 95 %", "holds the truth", "proven")
     for one in found.coverage:
         intervals.add_row(one.name, _share(one.coverage), _said(one))
-    return [cases, intervals]
+    return [cases, intervals] if found.coverage else [cases]
 
 
 def proof_json(found: SelfTest) -> dict[str, Any]:
