@@ -9,7 +9,13 @@ from letter_models import PROMPTS, plain, reward_model, score_of, whole_reply
 from tests.generation.tiny_policies import EOS, letters
 
 from fairlead.decoding.judging import ValueReward
-from fairlead.decoding.value import PrefixValue, ValuedItem, at_every_token, value_batch
+from fairlead.decoding.value import (
+    BellmanValue,
+    PrefixValue,
+    ValuedItem,
+    at_every_token,
+    value_batch,
+)
 from fairlead.objectives import Need, Scores
 
 REFERENCE = Path(__file__).parents[2] / "../shared/reference/reference_values.json"
@@ -44,6 +50,39 @@ def test_a_value_of_a_beginning_is_read_at_its_last_token() -> None:
         score_of(model, twin, (*r.prompt_ids, *r.response_ids), ended=False) for r in replies
     ]
     assert source.score(replies).values.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_each_value_is_to_tell_the_next_one() -> None:
+    batch = value_batch(ITEMS)
+    values = torch.tensor([0.0, 0.2, 0.1, 0.4, -0.5, 1.0, 1.5, 1.0], requires_grad=True)
+    loss = BellmanValue()(Scores(rewards=values), batch, batch.totals()).value
+    # The last value of a reply is held against its reward: 0.5, -1 and 2.
+    errors = torch.tensor([-0.2, 0.1, -0.3, -0.1, 0.5, -0.5, 0.5, -1.0])
+    assert loss.item() == pytest.approx(errors.square().mean().item() / 2)
+    loss.backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == pytest.approx((errors / 8).tolist())
+
+
+def test_values_of_a_coin_that_decides_late() -> None:
+    # Two tokens, heads or tails, then the reward: 1 for two heads. Sampled tables of values.
+    generator = torch.Generator().manual_seed(0)
+    flips = torch.randint(0, 2, (2000, 2), generator=generator)
+    items = [
+        ValuedItem((1,), ((4 + int(a), 4 + int(b)),), record=i, reward=float(a * b))
+        for i, (a, b) in enumerate(flips.tolist())
+    ]
+    batch = value_batch(items)
+    state = torch.stack([flips[:, 0], 2 + 2 * flips[:, 0] + flips[:, 1]], 1).flatten()
+    for objective in (BellmanValue(), PrefixValue()):
+        table = torch.zeros(6, requires_grad=True)
+        optimizer = torch.optim.SGD([table], lr=2.0)
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = objective(Scores(rewards=table[state]), batch, batch.totals()).value
+            loss.backward()
+            optimizer.step()
+        assert table.tolist() == pytest.approx([0, 0.5, 0, 0, 0, 1], abs=0.03)
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the reference values are not here")

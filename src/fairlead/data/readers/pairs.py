@@ -252,7 +252,6 @@ def pandalm(row: Row, at: Provenance) -> Iterator[Comparison]:
     Every annotator's verdict is a comparison of its own, with the annotator's name, so that their
     agreement can be measured.
     """
-    asked = prompt(row, at, "instruction")
     first, second = text(row, "response1"), text(row, "response2")
     for name in (n for n in row if n.startswith("annotator")):
         verdict = row[name]
@@ -260,9 +259,9 @@ def pandalm(row: Row, at: Provenance) -> Iterator[Comparison]:
             raise BadRow(name, "one of " + ", ".join(map(str, PANDALM)), shown(verdict))
         score = PANDALM[verdict]
         better, worse = (first, second) if score >= 0 else (second, first)
-        by = asked.provenance.model_copy(update={"annotator": name})
+        by = at.model_copy(update={"annotator": name})
         yield Comparison(
-            prompt=asked.model_copy(update={"provenance": by}),
+            prompt=prompt(row, by, "instruction"),
             chosen=better,
             rejected=worse,
             tie=score == 0,

@@ -14,13 +14,19 @@ from fairlead.data.batches import microbatches
 from fairlead.data.convert import prompts
 from fairlead.decoding.judging import judged
 from fairlead.decoding.speaking import Speaker
-from fairlead.decoding.value import PrefixValue, ValuedItem, at_every_token, value_batch
+from fairlead.decoding.value import (
+    BellmanValue,
+    PrefixValue,
+    ValuedItem,
+    at_every_token,
+    value_batch,
+)
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import load_policy, new_reward_model, save_reward_model
 from fairlead.models.policy import Policy
 from fairlead.models.processes import is_first
 from fairlead.models.reward_model import RewardModel
-from fairlead.objectives.base import Need
+from fairlead.objectives.base import Need, Objective
 from fairlead.pipeline.rewards import AnyReward, Setting, as_spec
 from fairlead.pipeline.sampling import fitting
 from fairlead.pipeline.stage import Context, Stage
@@ -31,6 +37,8 @@ from fairlead.training.config import TrainConfig
 from fairlead.training.loop import train
 from fairlead.training.source import DatasetSource
 
+OBJECTIVES: dict[str, Objective] = {"reward": PrefixValue(), "next_value": BellmanValue()}
+
 PLACES = (0.25, 0.5, 0.75, 1.0)
 """Shares of a reply after which the value is held against the reward."""
 
@@ -38,7 +46,7 @@ PLACES = (0.25, 0.5, 0.75, 1.0)
 class PrefixValueStage(Stage):
     """Samples replies, scores them, and fits a model that tells the score from every beginning.
 
-    CD-FUDGE: Mudgal et al. 2023, arXiv:2310.17022.
+    CD-FUDGE and CD-Q: Mudgal et al. 2023, arXiv:2310.17022.
     """
 
     kind: Literal["prefix_value"] = "prefix_value"
@@ -52,6 +60,9 @@ class PrefixValueStage(Stage):
     """Held-out prompts, to measure on."""
     reward: str | AnyReward
     """What whole replies are worth."""
+    target: Literal["reward", "next_value"] = "reward"
+    """What the value at a token is to tell: the reward of the whole reply (CD-FUDGE), or the value
+    at the next token (CD-Q)."""
     samples: PositiveInt = Field(default=4)
     """Replies per prompt."""
     sampling: Sampling = Sampling(max_new_tokens=64)
@@ -80,7 +91,7 @@ class PrefixValueStage(Stage):
         source = DatasetSource.of(items, value_batch, self.train, context.seed.child("data"))
         train(
             model,
-            PrefixValue(),
+            OBJECTIVES[self.target],
             source,
             self.train,
             seed=context.seed,
