@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fairlead.models.activations import last_states, layers_of, without_direction
+from fairlead.models.activations import last_states, without_direction
+from fairlead.models.layers import layers_of
 from fairlead.models.loading import Lora, fingerprint
 from small_world import prompt_ids, prompts, tiny_llama, tiny_policy
 
@@ -50,5 +51,5 @@ def test_a_direction_is_taken_away_and_comes_back() -> None:
 
 def test_adapters_have_layers_too() -> None:
     adapted = tiny_policy(lora=Lora(rank=2))
-    assert len(layers_of(adapted)) == 2
+    assert len(layers_of(adapted.model)) == 2
     assert last_states(adapted, PROMPTS) == pytest.approx(last_states(tiny_policy(), PROMPTS))

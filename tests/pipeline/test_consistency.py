@@ -191,6 +191,32 @@ def test_data_without_wrapped_forms_is_refused(tmp_path: Path):
         own.run(context(tmp_path))
 
 
+def test_activations_are_matched_without_replies(tmp_path: Path):
+    model = speaker(tmp_path, epochs=2)
+    short = TrainConfig(batch_size=16, max_steps=6, learning_rate=1e-3)
+    own = stage(tmp_path, model, match="activations", replay=None, train=short)
+    result = own.run(context(tmp_path))
+    folder = tmp_path / "stages/own/round-1"
+    assert not (folder / "targets.jsonl").exists()
+    assert "end alike in" in result.notes[1]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    gaps = [row["activations/relative_gap"] for row in rows]
+    assert gaps[-1] < gaps[0]
+    with pytest.raises(ValueError, match="about replies"):
+        stage(tmp_path, model, match="activations")
+
+
+@pytest.mark.slow
+def test_matched_activations_resist_wrong_claims(tmp_path: Path):
+    model = speaker(tmp_path, epochs=40)
+    config = TrainConfig(batch_size=16, epochs=8, learning_rate=1e-3)
+    own = stage(tmp_path, model, match="activations", replay=None, train=config)
+    result = found(own.run(context(tmp_path)))
+    # These prompts share one or two tokens at their end; clean answers suffer, too.
+    assert result["followed_wrapping_change/own"].high < 0, result
+    assert result["wrapped_accuracy_change/own"].low > 0, result
+
+
 @pytest.mark.slow
 def test_consistency_training_resists_wrong_claims(tmp_path: Path):
     model = speaker(tmp_path, epochs=40)

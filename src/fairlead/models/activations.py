@@ -12,32 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairlead.core.errors import ConfigError
 from fairlead.data.batches import microbatches, pack
 from fairlead.data.chat import Item
+from fairlead.models.layers import kept_states, layers_of, state_of
 from fairlead.models.policy import Policy
-from fairlead.models.trunk import body, spread
 from fairlead.objectives.batch import Packed
-
-
-def layers_of(policy: Policy) -> nn.ModuleList:
-    """The layers of a model, from first to last.
-
-    Raises:
-        ConfigError: it has no list of as many modules as its configuration has layers.
-    """
-    inner = body(policy.model)
-    count = inner.config.get_text_config().num_hidden_layers
-    lists = (module for module in inner.modules() if isinstance(module, nn.ModuleList))
-    found = next((modules for modules in lists if len(modules) == count), None)
-    if found is None:
-        raise ConfigError(
-            f"the layers of {type(inner).__name__} cannot be told",
-            expected=f"a list of {count} modules",
-            got="none",
-            remedy="leave out what reads activations",
-        )
-    return found
 
 
 @torch.no_grad()
@@ -71,13 +50,13 @@ def without_direction(policy: Policy, layer: int, direction: NDArray[np.float64]
     """
 
     def project(_: nn.Module, __: Any, output: Any) -> Any:
-        hidden = _hidden(output)
+        hidden = state_of(output)
         unit = torch.as_tensor(direction, dtype=hidden.dtype, device=hidden.device)
         unit = unit / unit.norm()
         left = hidden - (hidden @ unit)[..., None] * unit
         return left if isinstance(output, Tensor) else (left, *output[1:])
 
-    handle = layers_of(policy)[layer].register_forward_hook(project)
+    handle = layers_of(policy.model)[layer].register_forward_hook(project)
     try:
         yield
     finally:
@@ -87,24 +66,10 @@ def without_direction(policy: Policy, layer: int, direction: NDArray[np.float64]
 def _states(policy: Policy, packed: Packed) -> Iterator[NDArray[np.float64]]:
     """[layer, width] of each prompt, from one call."""
     ends = torch.tensor([tree.start + tree.prefix - 1 for tree in packed.trees])
-    if not policy.trunk.packs:
-        ends = spread(packed).places[ends]
-    held: list[Tensor] = []
-
-    def keep(_: nn.Module, __: Any, output: Any) -> None:
-        held.append(_hidden(output).flatten(0, 1)[ends].double().cpu())
-
-    handles = [layer.register_forward_hook(keep) for layer in layers_of(policy)]
-    try:
+    places = policy.trunk.places(packed, ends)
+    with kept_states(policy.model, places) as held:
         policy.trunk.hidden(packed)
-    finally:
-        for handle in handles:
-            handle.remove()
-    yield from torch.stack(held, dim=1).numpy()
-
-
-def _hidden(output: Any) -> Tensor:
-    return output if isinstance(output, Tensor) else output[0]
+    yield from torch.stack(held, dim=1).double().cpu().numpy()
 
 
 @contextmanager

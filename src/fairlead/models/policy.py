@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from fairlead.core.errors import ConfigError
 from fairlead.functional.logps import linear_token_logps, token_logps
 from fairlead.models.heads import ScalarHead
+from fairlead.models.layers import kept_states
 from fairlead.models.reward_model import RewardModel
 from fairlead.models.trunk import Trunk, body, without_dropout
 from fairlead.objectives.base import Need
@@ -67,15 +68,18 @@ class Policy(nn.Module):
             )
 
     def forward(self, packed: Packed, needs: frozenset[Need]) -> Scores:
-        """Scores a pack: log-probabilities, entropy, distribution and values at its rows, as asked.
+        """Scores a pack at its rows, as asked: log-probabilities, entropy, values, states.
 
         Args:
             packed: the sequences.
             needs: which scores to make.
         """
-        logps = entropy = distribution = hidden = None
+        logps = entropy = distribution = hidden = activations = None
         if needs - VALUES or self.value != "separate":
-            hidden = self.trunk.hidden(packed)
+            if Need.ACTIVATIONS in needs:
+                hidden, activations = self._activations(packed)
+            else:
+                hidden = self.trunk.hidden(packed)
             if Need.LOGPS in needs:
                 logps, entropy = self._logps(hidden, packed, Need.ENTROPY in needs)
             if Need.DISTRIBUTION in needs:
@@ -87,6 +91,7 @@ class Policy(nn.Module):
             values=values,
             cost_values=cost_values,
             distribution=distribution,
+            activations=activations,
         )
 
     @contextmanager
@@ -114,6 +119,15 @@ class Policy(nn.Module):
         """A copy that never changes, to serve as the reference."""
         twin = Policy(copy.deepcopy(self.model), self.tokenizer, base=self.base)
         return twin.requires_grad_(False).eval()
+
+    def _activations(self, packed: Packed) -> tuple[Tensor, Tensor]:
+        """Last hidden states of all tokens, and states [layer, row, width] behind all layers.
+
+        Those of the last layer are read behind the closing norm, as the head reads them.
+        """
+        with kept_states(self.model, self.trunk.places(packed, packed.rows)) as held:
+            hidden = self.trunk.hidden(packed)
+        return hidden, torch.stack([*held[:-1], hidden[packed.rows]])
 
     def _logps(self, hidden: Tensor, packed: Packed, entropy: bool) -> tuple[Tensor, Tensor]:
         rows = hidden[packed.rows]

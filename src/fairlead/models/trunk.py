@@ -76,6 +76,10 @@ class Trunk:
         """Last hidden states of all packed tokens, [token, width]."""
         return self._packed(packed) if self.packs else self._padded(packed)
 
+    def places(self, packed: Packed, tokens: Tensor) -> Tensor:
+        """Where packed tokens lie in the flattened [sequence, length] that the model computes."""
+        return tokens if self.packs else spread(packed).places[tokens]
+
     def _packed(self, packed: Packed) -> Tensor:
         with attending(layout(packed, causal=self.causal)):
             out = body(self.model)(

@@ -6,6 +6,7 @@ import pkgutil
 from fairlead.objectives.base import OBJECTIVES, Loss, Need, Objective
 from fairlead.objectives.batch import (
     Batch,
+    ContrastBatch,
     DistillationBatch,
     Packed,
     PreferenceBatch,
@@ -24,6 +25,7 @@ for _module in pkgutil.iter_modules(__path__):
 __all__ = [
     "OBJECTIVES",
     "Batch",
+    "ContrastBatch",
     "DistillationBatch",
     "Loss",
     "Need",

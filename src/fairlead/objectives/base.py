@@ -25,6 +25,8 @@ class Need(StrEnum):
     """A second value head, for costs."""
     DISTRIBUTION = "distribution"
     """Log-probabilities of every token of the vocabulary, not of the taken one alone."""
+    ACTIVATIONS = "activations"
+    """States behind every layer."""
     REWARDS = "rewards"
     """A reward head."""
     STEPS = "steps"

@@ -249,8 +249,31 @@ class DistillationBatch(Moves):
         )
 
 
+@dataclass(frozen=True)
+class ContrastBatch(Moves):
+    """Prompts and the same prompts wrapped; rows are the tokens in which both end."""
+
+    packed: Packed
+    clean: Bool[Tensor, " row"]
+    """True on rows of plain prompts; those of wrapped ones are as many, in the same order."""
+
+    def totals(self) -> Totals:
+        """Counts of this microbatch; a pair of tokens counts as one row."""
+        return Totals(
+            sequences=self.packed.sequences,
+            rows=self.packed.rows.shape[0] // 2,
+            tokens=self.packed.input_ids.shape[0],
+        )
+
+
 Batch = (
-    SequenceBatch | PreferenceBatch | UnpairedBatch | StepBatch | RolloutBatch | DistillationBatch
+    SequenceBatch
+    | PreferenceBatch
+    | UnpairedBatch
+    | StepBatch
+    | RolloutBatch
+    | DistillationBatch
+    | ContrastBatch
 )
 
 
@@ -270,6 +293,8 @@ class Scores:
     """Log-odds at each row that the solution is right so far."""
     distribution: Float[Tensor, "row vocabulary"] | None = None
     """Log-probabilities of every next token at each row."""
+    activations: Float[Tensor, "layer row width"] | None = None
+    """State behind every layer at each row."""
     rewards: Float[Tensor, " sequence"] | None = None
     """Reward-model score of each sequence."""
     members: Float[Tensor, "sequence member"] | None = None

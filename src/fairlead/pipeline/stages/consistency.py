@@ -2,22 +2,34 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from fairlead.core.errors import DataError
 from fairlead.core.estimates import Estimate, NamedEstimate
 from fairlead.core.results import Figure, StageResult, Table
 from fairlead.core.seeds import Seed
+from fairlead.data.chat import ChatFormat
+from fairlead.data.contrast import contrast_batch, contrasts
 from fairlead.data.convert import demonstrations
 from fairlead.generation.sampling import Sampling
 from fairlead.models.loading import Lora, load_policy
 from fairlead.models.policy import Policy
+from fairlead.objectives.activation_consistency import ActivationConsistency
 from fairlead.pipeline.measuring import Asked, answers, series
 from fairlead.pipeline.rewards import AnyReward, Setting, as_spec
-from fairlead.pipeline.rounds import Round, imitate, kept_records, kept_value, mixed, publish
+from fairlead.pipeline.rounds import (
+    Round,
+    Trained,
+    imitate,
+    kept_records,
+    kept_value,
+    mixed,
+    once,
+    publish,
+)
 from fairlead.pipeline.sampling import fitting
 from fairlead.pipeline.stage import Context, Stage, require_path
 from fairlead.pipeline.wrappers import AnyWrapper, Pair, few_each
@@ -26,27 +38,32 @@ from fairlead.rewards.base import Reply, RewardSource
 from fairlead.stats.means import mean_estimate, paired_difference
 from fairlead.stats.proportions import clustered_proportion
 from fairlead.training.config import TrainConfig
+from fairlead.training.loop import train
+from fairlead.training.source import DatasetSource
 
 
 class ConsistencyStage(Stage):
     """Trains a policy to answer a wrapped prompt as it answers the clean one.
 
     In every round the present policy answers the clean prompts, and is fine-tuned to give these
-    replies to the wrapped ones. How often an answer flips is measured on held-out pairs with
-    greedy replies, before and after every round.
+    replies to the wrapped ones (bias-augmented consistency training); or the states behind its
+    layers on a wrapped prompt are drawn to those on the clean one, at the tokens in which both end
+    (activation consistency training). How often an answer flips is measured on held-out pairs
+    with greedy replies, before and after every round.
     """
 
-    title: ClassVar[str] = "Bias-augmented consistency training"
+    title: ClassVar[str] = "Consistency training"
     source: ClassVar[str] = (
         "Chua et al. 2024, arXiv:2403.05518; Irpan et al. 2025, arXiv:2510.27062"
     )
     equation: ClassVar[str] = (
         r"-\mathbb{E}_{(x, \tilde x)}\, \mathbb{E}_{y \sim \pi_k(\cdot \mid x)}"
-        r" \log\pi(y \mid \tilde x)"
+        r" \log\pi(y \mid \tilde x) \quad\text{or}\quad " + ActivationConsistency.equation
     )
     choose: ClassVar[str] = (
         "Against sycophancy and jailbreaks, where the model behaves well without the wrapping; it "
-        "needs no labels, and copies what is wrong in the clean replies."
+        "needs no labels, and copies what is wrong in the clean replies. Matching activations "
+        "copies no reply; it needs prompts that end alike, wrapped at their beginning."
     )
     methods: ClassVar[tuple[str, ...]] = ("consistency",)
 
@@ -61,6 +78,9 @@ class ConsistencyStage(Stage):
     """What the prompts are wrapped in."""
     wrappings: PositiveInt = 2
     """Wrapped forms of each prompt at most."""
+    match: Literal["replies", "activations"] = "replies"
+    """What of a wrapped prompt is to be as of the clean one: the reply, or the states behind every
+    layer."""
     rounds: PositiveInt = 1
     """How often the replies to clean prompts are refreshed from the policy in training."""
     replay: str | None = None
@@ -85,6 +105,12 @@ class ConsistencyStage(Stage):
     """Held-out prompts at most."""
     file_fields: ClassVar[tuple[str, ...]] = ("model", "data", "test", "replay")
 
+    @model_validator(mode="after")
+    def _fits_what_is_matched(self) -> Self:
+        if self.match == "activations" and (self.replay is not None or self.only_right):
+            raise ValueError("replay and only_right are about replies; match: replies has them")
+        return self
+
     def references(self) -> list[tuple[str, str]]:
         """What its fields name, and what its reward reads."""
         read = [] if self.truth is None else as_spec(self.truth).references()
@@ -95,13 +121,11 @@ class ConsistencyStage(Stage):
         bench = _Bench(self, context)
         path = bench.start
         measured = [bench.measured(Round.of(context, 0), path)]
+        notes = [bench.note]
         for number in range(1, self.rounds + 1):
             own = Round.of(context, number)
-            records = bench.examples(own, path)
-            if self.replay is not None:
-                original = demonstrations(context.records(self.replay))
-                records = mixed(records, original, self.replay_share, own.seed.child("replay"))
-            imitate(own, path, records, self.train, max_length=self.max_length, lora=self.lora)
+            trained = self._trained(own, path, bench, context)
+            notes.append(f"round {number}: {trained.note}")
             path = str(own.model)
             measured.append(bench.measured(own, path))
         publish(Round.of(context, self.rounds), context)
@@ -109,8 +133,50 @@ class ConsistencyStage(Stage):
             estimates=tuple(_estimates(self.name, measured)),
             figures=(_figure(measured),),
             tables=(_table(measured),),
-            notes=(bench.note,),
+            notes=tuple(notes),
         )
+
+    def _trained(self, own: Round, start: str, bench: "_Bench", context: Context) -> Trained:
+        if self.match == "activations":
+            return self._aligned(own, start, bench.train)
+        records = bench.examples(own, start)
+        if self.replay is not None:
+            original = demonstrations(context.records(self.replay))
+            records = mixed(records, original, self.replay_share, own.seed.child("replay"))
+        return imitate(own, start, records, self.train, max_length=self.max_length, lora=self.lora)
+
+    def _aligned(self, own: Round, start: str, pairs: Sequence[Pair]) -> Trained:
+        """A round of matching activations."""
+
+        def work() -> Trained:
+            policy = load_policy(start, lora=self.lora)
+            items, report = contrasts(
+                ((pair.clean, pair.wrapped) for pair in pairs),
+                ChatFormat(policy.tokenizer),
+                max_length=min(self.max_length, policy.context),
+            )
+            _rest_the_head(policy)
+            source = DatasetSource.of(items, contrast_batch, self.train, own.seed.child("data"))
+            result = train(
+                policy,
+                ActivationConsistency(),
+                source,
+                self.train,
+                seed=own.seed,
+                run_dir=own.folder,
+                resume=own.resume,
+                require_eos=False,  # there are no replies
+            )
+            return Trained(steps=result.steps, note=str(report))
+
+        return once(own, work)
+
+
+def _rest_the_head(policy: Policy) -> None:
+    """Activations say nothing of a head of its own, and processes wait for every gradient."""
+    head, embedding = policy.model.get_output_embeddings(), policy.model.get_input_embeddings()
+    if head.weight is not embedding.weight:
+        head.requires_grad_(False)
 
 
 class Consistency(BaseModel):
