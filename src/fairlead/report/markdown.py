@@ -66,6 +66,7 @@ def _verdict(ruling: Ruling) -> Iterator[str]:
         status = " ".join(one.judge_status)
         judge = f"judge `{plain(one.judge)}`" if one.judge else "no judge is named"
         yield f"- {judge}{': ' if status else ''}{plain(status)}"
+        yield from (f"- **{plain(caveat)}**" for caveat in one.caveats)
     yield f"- answers without a score: {unscored_words(ruling.unscored) or 'none'}"
     yield ""
     open_gates = [row.gate for row in ruling.hard if row.gate.verdict != "pass"]

@@ -62,6 +62,7 @@ def _verdict(ruling: Ruling) -> dict[str, Any]:
                 "baseline": {"name": one.baseline.name, "sha256": one.baseline.digest or None},
                 "judge": one.judge or None,
                 "judge_status": list(one.judge_status),
+                "caveats": list(one.caveats),
                 "decision": one.decision,
             }
             for one in ruling.audited

@@ -44,6 +44,8 @@ class Audited:
     findings: tuple[Finding, ...]
     kinds: tuple[str, ...]
     """Kind of the audit behind each finding."""
+    caveats: tuple[str, ...] = ()
+    """What makes the two models hard to compare, in sentences."""
 
     @property
     def gates(self) -> tuple[Gate, ...]:
@@ -214,6 +216,7 @@ def _audited(stage: StageView) -> Audited:
         judge_status=_judge_status(judge, findings),
         findings=findings,
         kinds=tuple(_kind(finding.audit, settings.get("audits")) for finding in findings),
+        caveats=stage.result.notes[1:],  # the first says who won
     )
 
 

@@ -70,13 +70,16 @@ class AuditStage(Stage):
         subject = self._subject(context)
         for audit in self.audits:
             audit.check(subject)
+        caveats = _caveats(subject)
+        for caveat in caveats:
+            context.say(f"{self.name}: {caveat}")
         findings: list[Finding] = []
         for number, audit in enumerate(self.audits, start=1):
             context.say(f"{self.name}: {audit.title} ({number} of {len(self.audits)})")
             findings.append(_found(audit, subject, context))
         gates = [gate for finding in findings for gate in finding.gates]
         verdict = f"{subject.candidate.name} against {subject.baseline.name}: {decide(gates)}"
-        return StageResult(findings=tuple(findings), notes=(verdict,))
+        return StageResult(findings=tuple(findings), notes=(verdict, *caveats))
 
     def _subject(self, context: Context) -> Subject:
         cache = AnswerCache(context.run_dir / ANSWERS)
@@ -113,6 +116,20 @@ class AuditStage(Stage):
             allow_other_base=self.allow_other_base,
         )
         return {name: as_spec(reward).source(setting) for name, reward in self.rewards.items()}
+
+
+def _caveats(subject: Subject) -> tuple[str, ...]:
+    """What makes the two models hard to compare."""
+    candidate, baseline = subject.candidate, subject.baseline
+    if (candidate.policy is None) == (baseline.policy is None):
+        return ()
+    served = candidate if candidate.policy is None else baseline
+    return (
+        f"Only one of the two models is in this process: {served.name} is asked over its protocol, "
+        "which gives likeliest first tokens where a model here gives the probability of every "
+        "choice, and writes prompts in its own template. A difference may be the way of asking; "
+        "ask both in the same way to exclude that.",
+    )
 
 
 def _spec(asked: str | AnyRespondent) -> AnyRespondent:
